@@ -1,0 +1,27 @@
+"""A toolkit for batch schedulers: a ``Dialect`` says what one scheduler says differently, these functions do the rest.
+
+A backend's hooks are one line each: ``def submit(job, script, cluster): return batch.submit(DIALECT, job, script, cluster)``.
+An odd scheduler writes one hook by hand and keeps the others.
+"""
+
+from clustrix_core.batch.dialect import Dialect, Query, Row
+from clustrix_core.batch.fetch import fetch, logs
+from clustrix_core.batch.queue import cancel, find, status
+from clustrix_core.batch.script import render
+from clustrix_core.batch.site import check, provision
+from clustrix_core.batch.submit import submit
+
+__all__ = [
+    "Dialect",
+    "Query",
+    "Row",
+    "cancel",
+    "check",
+    "fetch",
+    "find",
+    "logs",
+    "provision",
+    "render",
+    "status",
+    "submit",
+]

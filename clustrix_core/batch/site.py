@@ -1,0 +1,110 @@
+"""The first contact with a cluster: its work_dir, its Python, its scheduler; and what is wrong with them."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import time
+from collections.abc import Mapping, Sequence
+
+from clustrix_core import bundle
+from clustrix_core.batch.dialect import Dialect
+from clustrix_core.batch.script import modules, python
+from clustrix_core.errors import ClustrixError, CommandError, ConfigError, StagingError
+from clustrix_core.model import Cluster, Problem, Site
+from clustrix_core.transport import Completed
+
+_PROBE = "--- probe ---"
+
+
+def provision(dialect: Dialect, cluster: Cluster) -> Cluster:
+    """Return the cluster with its ``site``: make work_dir, put the worker there, ask Python and the scheduler. One exec.
+
+    Raises StagingError where work_dir is foreign, not writable or full, ConfigError where there is no Python.
+    """
+    completed = cluster.transport.run(_contact(dialect, cluster), [bundle.archive()])
+    head, _, probed = completed.text.partition(_PROBE + "\n")
+    if completed.returncode:
+        raise _refusal(completed, cluster)
+    facts = _facts(head)
+    site = Site(
+        work_dir=facts["work_dir"], python=_version(facts["python"], cluster), user=facts["user"], seen=time.time()
+    )
+    return cluster.at(dialect.read_probe(probed, site, cluster))
+
+
+def check(dialect: Dialect, cluster: Cluster) -> Sequence[Problem]:
+    """Return what keeps jobs from running on this cluster."""
+    try:
+        site = provision(dialect, cluster).site
+    except ClustrixError as error:
+        return [Problem("error", str(error.args[0]), error.hint or "")]
+    assert site is not None
+    asked = cluster.transport.run(dialect.probe(cluster))
+    return [*_other_python(site), *dialect.check(cluster, site, asked.text)]
+
+
+def where(cluster: Cluster) -> str:
+    """Return work_dir as a shell word. A leading ``~`` is the user's home over there."""
+    if cluster.site is not None:
+        return shlex.quote(cluster.site.work_dir)
+    if cluster.work_dir == "~" or cluster.work_dir.startswith("~/"):
+        return f'"$HOME"{shlex.quote(cluster.work_dir[1:])}'
+    return shlex.quote(cluster.work_dir)
+
+
+def _contact(dialect: Dialect, cluster: Cluster) -> str:
+    there, name = where(cluster), bundle.digest()
+    load = "; ".join(modules(cluster.resources)) or ":"
+    return "; ".join(
+        [
+            "umask 077",
+            f"mkdir -p -- {there} 2>/dev/null || {{ echo cannot create {there} >&2; exit 65; }}",
+            f"cd -- {there} || exit 65",
+            "[ -O . ] || { echo it belongs to $(ls -ld . | awk '{print $3}') >&2; exit 66; }",
+            "chmod 700 . && mkdir -p jobs worker slots || exit 65",
+            f"if [ -d worker/{name} ]; then cat >/dev/null; else rm -rf worker/new.$$; mkdir worker/new.$$"
+            f" && tar -xzof - -C worker/new.$$ && {{ mv worker/new.$$ worker/{name} || [ -d worker/{name} ]; }} || exit 65; fi",
+            f"printf 'work_dir %s\\nuser %s\\n' \"$(pwd -P)\" \"$(id -un)\"",
+            f"printf 'python '; ({load}; exec {python(cluster)} -c 'import sys; print(*sys.version_info[:2])')"
+            " </dev/null 2>&1",
+            "echo",
+            f"echo '{_PROBE}'",
+            f"{{ {dialect.probe(cluster)}; }} </dev/null 2>&1",
+            "exit 0",
+        ]
+    )
+
+
+def _refusal(completed: Completed, cluster: Cluster) -> CommandError:
+    why = {65: "cannot be used", 66: "belongs to somebody else"}.get(completed.returncode, "cannot be used")
+    return StagingError(
+        f"work_dir {cluster.work_dir!r} {why}: {completed.error[-1000:] or f'exit {completed.returncode}'}",
+        returncode=completed.returncode,
+        stderr=completed.error,
+        hint="Set work_dir to a directory of yours that the compute nodes see too, with room left.",
+    )
+
+
+def _facts(text: str) -> Mapping[str, str]:
+    return {key: value.strip() for key, _, value in (line.partition(" ") for line in text.splitlines()) if key}
+
+
+def _version(said: str, cluster: Cluster) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d+) (\d+)", said)
+    if not match:
+        raise ConfigError(
+            f"no Python answers to {cluster.python!r} on the cluster: {said[:300]}",
+            hint="Set python: in the cluster's configuration, or modules: that bring one.",
+        )
+    return int(match[1]), int(match[2])
+
+
+def _other_python(site: Site) -> Sequence[Problem]:
+    import sys
+
+    here = sys.version_info[:2]
+    if site.python == here:
+        return []
+    message = "Python {}.{} on the cluster, {}.{} here".format(*site.python, *here)
+    return [Problem("error", message, "Set python: to an interpreter of the same minor version.")]

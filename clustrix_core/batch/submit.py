@@ -1,0 +1,106 @@
+"""Staging and submitting: one exec, files as a tar stream on stdin, then the scheduler's submit command."""
+
+from __future__ import annotations
+
+import shlex
+import tarfile
+import time
+from collections.abc import Iterator
+
+from clustrix_core import bundle
+from clustrix_core.batch.dialect import Dialect
+from clustrix_core.batch.site import where
+from clustrix_core.errors import StagingError, SubmitRejected, TransportError
+from clustrix_core.model import Cluster, JobHandle, JobSpec
+from clustrix_core.transport import CHUNK, Completed
+
+_STAGED = "clustrix: staged"
+_NO_WORKER = 67
+
+
+def submit(dialect: Dialect, job: JobSpec, script: str, cluster: Cluster) -> JobHandle:
+    """Stage a job and submit it in one exec. Staging again over an earlier attempt of the same job is harmless.
+
+    Raises StagingError (there is no job), SubmitRejected (nor here: the scheduler's words) and TransportError (there
+    may be one).
+    """
+    completed = cluster.transport.run(_command(dialect, job, cluster), _tar(job, script))
+    before, staged, after = completed.text.partition(_STAGED + "\n")
+    if not staged:
+        raise _not_staged(completed, before, cluster)
+    if completed.returncode:
+        raise _rejected(dialect, completed, after)
+    native = dialect.read_job_id(after)
+    return JobHandle(job.id, job.name, native, job.tasks, job.round, time.time())
+
+
+def _command(dialect: Dialect, job: JobSpec, cluster: Cluster) -> str:
+    return "; ".join(
+        [
+            "umask 077",
+            f"cd -- {where(cluster)} || exit 65",
+            "[ -O . ] || { echo it belongs to somebody else >&2; exit 66; }",
+            f"[ -d worker/{bundle.digest()} ] || exit {_NO_WORKER}",
+            f"mkdir -p {job.dir} && cd {job.dir} && mkdir -p claims-{job.round} && tar -xof - || exit 65",
+            f"echo '{_STAGED}'",
+            f"exec {shlex.join(dialect.submit(job, cluster))}",
+        ]
+    )
+
+
+def script_name(job: JobSpec) -> str:
+    """Return the script's name in the job directory."""
+    return f"job-{job.round}.sh"
+
+
+def _tar(job: JobSpec, script: str) -> Iterator[bytes]:
+    """Yield the files of a job as a tar stream, in chunks, without holding a large one in memory."""
+    text = script.encode()
+    yield _head(script_name(job), len(text)) + _padded(text)
+    for name, path in job.files.items():
+        size = path.stat().st_size
+        yield _head(name, size)
+        sent = 0
+        with path.open("rb") as file:
+            while chunk := file.read(min(CHUNK, size - sent)):
+                sent += len(chunk)
+                yield chunk
+        if sent != size:
+            raise StagingError(f"{path} changed while it was being sent")
+        yield _padded(b"", size)
+    yield b"\0" * 2 * tarfile.BLOCKSIZE
+
+
+def _head(name: str, size: int) -> bytes:
+    member = tarfile.TarInfo(name)
+    member.size, member.mode, member.mtime = size, 0o600, int(time.time())
+    return member.tobuf(tarfile.GNU_FORMAT)
+
+
+def _padded(content: bytes, size: int | None = None) -> bytes:
+    return content + b"\0" * (-(len(content) if size is None else size) % tarfile.BLOCKSIZE)
+
+
+def _not_staged(completed: Completed, before: str, cluster: Cluster) -> StagingError:
+    if completed.returncode == _NO_WORKER:
+        return StagingError("the worker is gone from work_dir", returncode=_NO_WORKER, transient=True)
+    said = completed.error or before.strip() or f"exit {completed.returncode}"
+    site = cluster.site.work_dir if cluster.site else cluster.work_dir
+    return StagingError(
+        f"the job's files could not be put into {site!r}: {said[-1000:]}",
+        returncode=completed.returncode,
+        stderr=completed.error,
+        hint="Is it writable, and is there room left (quota)?",
+    )
+
+
+def _rejected(dialect: Dialect, completed: Completed, after: str) -> Exception:
+    said = completed.error or after.strip() or "no reason given"
+    if dialect.unsure.search(said):
+        return TransportError(f"{dialect.name} did not answer in time, the job may have been accepted: {said}")
+    if completed.returncode in (126, 127):
+        return SubmitRejected(f"{dialect.name} is not there: {said}", hint="Is this the login node of the cluster?")
+    return SubmitRejected(f"{dialect.name} refused the job: {said}", hint="Change what it names, or ask `clustrix doctor`.")
+
+
+__all__ = ["script_name", "submit"]

@@ -1,0 +1,114 @@
+"""The only caller of hooks: typed, one backend answers, wrappers wrap, and nobody's None passes for an answer."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from clustrix_core.errors import ClustrixError, PluginError
+from clustrix_core.model import (
+    BackendInfo,
+    Cluster,
+    Fetched,
+    JobHandle,
+    JobSpec,
+    JobStatus,
+    LogChunk,
+    Problem,
+)
+from clustrix_core.plugins import Plugins
+
+_log = logging.getLogger("clustrix.plugins")
+
+
+class Dispatch:
+    """Calls the hooks of one set of plugins."""
+
+    def __init__(self, plugins: Plugins) -> None:
+        self.plugins = plugins
+
+    def backend(self, name: str) -> BackendInfo:
+        return self.plugins.backend(name)
+
+    def check(self, cluster: Cluster) -> Sequence[Problem]:
+        return self._promised("check", cluster, Sequence)
+
+    def provision(self, cluster: Cluster) -> Cluster:
+        """Return the cluster ready for jobs. A backend without the hook is ready as it is."""
+        answer = self._ask("provision", cluster, cluster=cluster)
+        if answer is not None and not isinstance(answer, Cluster):
+            raise self._broken("provision", cluster, answer)
+        return answer or cluster
+
+    def release(self, cluster: Cluster) -> None:
+        self._ask("release", cluster, cluster=cluster)
+
+    def render_script(self, job: JobSpec, cluster: Cluster) -> str:
+        return self._promised("render_script", cluster, str, job=job)
+
+    def submit(self, job: JobSpec, script: str, cluster: Cluster) -> JobHandle:
+        return self._promised("submit", cluster, JobHandle, job=job, script=script)
+
+    def find(self, job: JobSpec, cluster: Cluster) -> JobHandle | None:
+        answer = self._ask("find", cluster, job=job, cluster=cluster)
+        if answer is not None and not isinstance(answer, JobHandle):
+            raise self._broken("find", cluster, answer)
+        return answer
+
+    def status(self, handles: Sequence[JobHandle], cluster: Cluster) -> Mapping[str, JobStatus]:
+        answer = self._promised("status", cluster, Mapping, handles=handles)
+        left_out = [handle.job for handle in handles if handle.job not in answer]
+        if left_out:
+            raise PluginError(f"status left out {', '.join(left_out[:3])}", **self._where(cluster))
+        return answer
+
+    def fetch(self, handles: Sequence[JobHandle], into: Path, cluster: Cluster) -> Mapping[str, Fetched]:
+        return self._promised("fetch", cluster, Mapping, handles=handles, into=into)
+
+    def logs(self, handle: JobHandle, cluster: Cluster, since: int = 0) -> LogChunk:
+        return self._promised("logs", cluster, LogChunk, handle=handle, since=since)
+
+    def cancel(self, handles: Sequence[JobHandle], cluster: Cluster) -> None:
+        self._ask("cancel", cluster, handles=handles, cluster=cluster)
+
+    def job_changed(self, handle: JobHandle, before: JobStatus, after: JobStatus, cluster: Cluster) -> None:
+        self._tell("job_changed", handle=handle, before=before, after=after, cluster=cluster)
+
+    def register_commands(self, cli: Any) -> None:
+        self._tell("register_commands", cli=cli)
+
+    def _ask(self, hook: str, cluster: Cluster, **arguments: Any) -> Any:
+        self.plugins.backend(cluster.backend)
+        manager = self.plugins.manager
+        caller = manager.subset_hook_caller(hook, remove_plugins=self.plugins.others(cluster.backend))
+        try:
+            return caller(**arguments)
+        except ClustrixError as error:
+            for name, value in self._where(cluster).items():
+                if getattr(error, name) is None:
+                    setattr(error, name, value)
+            raise
+
+    def _promised(self, hook: str, cluster: Cluster, kind: type, **arguments: Any) -> Any:
+        answer = self._ask(hook, cluster, cluster=cluster, **arguments)
+        if not isinstance(answer, kind):
+            raise self._broken(hook, cluster, answer)
+        return answer
+
+    def _broken(self, hook: str, cluster: Cluster, answer: object) -> PluginError:
+        return PluginError(
+            f"the hook {hook!r} of the backend {cluster.backend!r} answered {answer!r:.80}", **self._where(cluster)
+        )
+
+    def _where(self, cluster: Cluster) -> dict[str, str]:
+        return {"cluster": cluster.name, "plugin": self.plugins.owners[cluster.backend]}
+
+    def _tell(self, hook: str, **arguments: Any) -> None:
+        # One by one: in a plain call of all, one listener that raises would silence the rest.
+        for heard in getattr(self.plugins.manager.hook, hook).get_hookimpls():
+            try:
+                heard.function(*[arguments[name] for name in heard.argnames])
+            except Exception:
+                _log.exception("plugin %r: %s raised", heard.plugin_name, hook)

@@ -1,0 +1,238 @@
+"""The nouns that hooks speak in: clusters, jobs, their handles, states and what comes back. Data only, no I/O."""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from clustrix_core.resources import Resources
+from clustrix_core.transport import Transport
+
+PLUGIN_API = "1.0"  # semantic version of what plugins may import; see docs/write-a-plugin.md
+
+
+class JobState(str, enum.Enum):
+    """Where a job or a task stands. ``over`` is True for ends; UNKNOWN is not an end, LOST is."""
+
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+    TIMEOUT = "TIMEOUT"
+    OUT_OF_MEMORY = "OUT_OF_MEMORY"
+    NODE_FAIL = "NODE_FAIL"
+    PREEMPTED = "PREEMPTED"
+    LOST = "LOST"
+    UNKNOWN = "UNKNOWN"
+
+    @property
+    def over(self) -> bool:
+        return self not in (JobState.PENDING, JobState.RUNNING, JobState.UNKNOWN)
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True)
+class BackendInfo:
+    """What a backend says of itself: its name, its options (a dataclass with help metadata), what it can do.
+
+    ``needs_host`` is False for backends that run without one (this machine, an API); ``summary`` is one line.
+    """
+
+    name: str
+    options: type
+    summary: str = ""
+    needs_host: bool = False
+
+
+@dataclass(frozen=True)
+class Node:
+    """Room for calls on one machine: free cores, free memory in bytes (None: unknown)."""
+
+    cores: int
+    memory: int | None = None
+
+
+@dataclass(frozen=True)
+class Site:
+    """What the first contact learnt of a cluster. JSON-safe; the journal remembers it.
+
+    ``work_dir`` is absolute; ``python`` is (major, minor) of the interpreter that will run the calls;
+    ``default_time`` is the walltime in seconds of a job that asks for none (None: unknown or unlimited);
+    ``seen`` is the client's clock, seconds since the epoch.
+    """
+
+    work_dir: str
+    python: tuple[int, int]
+    user: str = ""
+    nodes: tuple[Node, ...] = ()
+    max_array: int | None = None
+    default_time: int | None = None
+    scheduler: str = ""
+    seen: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Site:
+        nodes = tuple(Node(**node) for node in data["nodes"])
+        major, minor = data["python"]
+        return cls(**{**data, "nodes": nodes, "python": (int(major), int(minor))})
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A place where jobs run: its name, the backend that answers for it, the backend's typed options, a transport.
+
+    ``site`` is None until ``provision`` has answered. ``work_dir`` and ``python`` are as configured.
+    """
+
+    name: str
+    backend: str
+    options: Any
+    transport: Transport = field(repr=False, compare=False)
+    work_dir: str = "~/.clustrix"
+    python: str = "python3"
+    resources: Resources = field(default_factory=Resources)
+    site: Site | None = None
+
+    def at(self, site: Site) -> Cluster:
+        """Return this cluster with what is known of its site."""
+        return replace(self, site=site)
+
+
+_UNFIT = re.compile(r"[^A-Za-z0-9_.-]+")
+
+
+@dataclass(frozen=True)
+class JobSpec:
+    """A job as asked for: one scheduler submission, a native array when ``tasks`` > 1.
+
+    ``files`` maps names in the job directory to files of the client, ``round`` counts the follow-up arrays of one
+    job (0 is the first), ``walltime`` is that of a task in seconds (None: the scheduler's default).
+    """
+
+    id: str
+    label: str
+    resources: Resources
+    calls: int = 1
+    tasks: int = 1
+    width: int = 1
+    round: int = 0
+    max_parallel: int | None = None
+    walltime: int | None = None
+    files: Mapping[str, Path] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def name(self) -> str:
+        """The unique name that the scheduler gets: ASCII, at most 63 characters, starts with a letter."""
+        label = _UNFIT.sub("_", self.label).strip("_.-")[:36] or "job"
+        label = label if label[0].isalpha() else f"j{label}"
+        return f"{label}-{self.id}" + (f"-r{self.round}" if self.round else "")
+
+    @property
+    def dir(self) -> str:
+        """The job directory, relative to work_dir."""
+        return job_dir(self.id)
+
+
+def job_dir(job_id: str) -> str:
+    """Return a job's directory relative to work_dir; sharded, so that no directory grows without bound."""
+    return f"jobs/{job_id[:2]}/{job_id}"
+
+
+@dataclass(frozen=True)
+class JobHandle:
+    """What finds a submitted job again; JSON-safe. ``native`` is the scheduler's id, ``submitted`` the client's clock."""
+
+    job: str
+    name: str
+    native: str
+    tasks: int = 1
+    round: int = 0
+    submitted: float = 0.0
+    task: int = 0  # whose log `logs` returns
+
+    @property
+    def dir(self) -> str:
+        return job_dir(self.job)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> JobHandle:
+        return cls(**data)
+
+
+@dataclass(frozen=True)
+class TaskStatus:
+    """What is known of one task. ``word`` is the scheduler's raw word, ``reason`` its own explanation."""
+
+    state: JobState
+    word: str = ""
+    reason: str = ""
+    exit_code: int | None = None
+
+
+@dataclass(frozen=True)
+class JobStatus:
+    """What is known of a job: the state of the whole, and of each task that something is known of (by index)."""
+
+    state: JobState
+    word: str = ""
+    reason: str = ""
+    exit_code: int | None = None
+    tasks: Mapping[int, TaskStatus] = field(default_factory=dict)
+
+    def task(self, index: int) -> TaskStatus:
+        """Return what is known of one task; of a task without a row of its own, what is known of the job."""
+        return self.tasks.get(index) or TaskStatus(self.state, self.word, self.reason, self.exit_code)
+
+    @classmethod
+    def of(cls, tasks: Mapping[int, TaskStatus], expected: int) -> JobStatus:
+        """Return the status of a job from that of its tasks; tasks not yet known of count as not over."""
+        if not tasks:
+            return cls(JobState.UNKNOWN)
+        order = [JobState.RUNNING, JobState.PENDING, JobState.UNKNOWN]
+        live = [t for t in tasks.values() if not t.state.over]
+        failed = [t for t in tasks.values() if t.state.over and t.state is not JobState.SUCCEEDED]
+        if live:
+            shown = min(live, key=lambda t: order.index(t.state))
+        elif len(tasks) < expected:
+            return cls(JobState.RUNNING, tasks=tasks)
+        else:
+            shown = failed[0] if failed else next(iter(tasks.values()))
+        return cls(shown.state, shown.word, shown.reason, shown.exit_code, tasks)
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What ``fetch`` brought for one job: ``new`` local files that grew, by name; ``missing``: no job directory."""
+
+    new: Sequence[str] = ()
+    missing: bool = False
+
+
+@dataclass(frozen=True)
+class LogChunk:
+    """Output of a job from an offset on: the text, and the offset to ask from next."""
+
+    text: str
+    next: int
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What ``check`` found. ``severity`` is "error" (jobs will fail) or "warning"; ``hint`` says what to do."""
+
+    severity: str
+    message: str
+    hint: str = ""

@@ -1,0 +1,165 @@
+"""Finding, loading and vetting plugins. One that breaks the rules is refused here, by name, and costs nobody else a job."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint, entry_points
+from types import ModuleType
+from typing import Any
+
+import pluggy
+
+from clustrix_core import hookspecs
+from clustrix_core.errors import BackendNotInstalled, PluginError
+from clustrix_core.model import BackendInfo
+
+SLOW_IMPORT = 5.0  # seconds after which an import that is still going on is named on stderr
+JOBS = frozenset({"check", "render_script", "submit", "find", "status", "fetch", "logs", "cancel"})
+MACHINES = frozenset({"provision", "release"})
+LISTENERS = frozenset({"job_changed", "register_commands"})
+EXTRAS = ("ssh", "slurm")  # backends of ours that `pip install "clustrix[NAME]"` brings
+
+
+@dataclass
+class Plugins:
+    """The plugins of this process. ``broken`` holds what went wrong with those that could not be used."""
+
+    manager: pluggy.PluginManager = field(default_factory=lambda: _manager())
+    backends: dict[str, BackendInfo] = field(default_factory=dict)
+    owners: dict[str, str] = field(default_factory=dict)
+    broken: dict[str, Exception] = field(default_factory=dict)
+    disabled: tuple[str, ...] = ()
+    innermost: list[tuple[Any, str]] = field(default_factory=list)
+
+    def register(self, plugin: Any, name: str) -> None:
+        """Vet a plugin and let it in. Raises PluginError with its name, and the other's where two clash."""
+        hooks = dict(_hooks(self.manager, plugin, name))
+        info = _describe(plugin, name) if "describe_backend" in hooks else None
+        _vet(plugin, name, hooks, info)
+        if info is not None:
+            if info.name in self.backends:
+                raise PluginError(
+                    f"plugins {self.owners[info.name]!r} and {name!r} both claim the backend {info.name!r}",
+                    plugin=name,
+                    hint=f"Uninstall one, or set CLUSTRIX_DISABLE_PLUGINS={name}.",
+                )
+            self.backends[info.name], self.owners[info.name] = info, name
+        self.manager.register(plugin, name)
+        self._keep_innermost()
+
+    def register_innermost(self, plugin: Any, name: str) -> None:
+        """Register a wrapper that stays inside all others, whichever come later."""
+        self.innermost.append((plugin, name))
+        self._keep_innermost()
+
+    def _keep_innermost(self) -> None:
+        # pluggy puts the latest trylast wrapper inside the earlier ones, so ours must be the latest.
+        for plugin, name in self.innermost:
+            if self.manager.is_registered(plugin):
+                self.manager.unregister(plugin)
+            self.manager.register(plugin, name)
+
+    def load(self) -> None:
+        """Load all installed plugins but those named in ``CLUSTRIX_DISABLE_PLUGINS``."""
+        self.disabled = tuple(filter(None, os.environ.get("CLUSTRIX_DISABLE_PLUGINS", "").replace(" ", "").split(",")))
+        for point in sorted(entry_points(group=hookspecs.GROUP), key=lambda point: point.name):
+            if point.name in self.disabled or self.manager.has_plugin(point.name):
+                continue
+            try:
+                self.register(_import(point), point.name)
+            except Exception as error:  # a plugin may raise anything; it is listed with its error
+                self.broken[point.name] = error
+
+    def backend(self, name: str) -> BackendInfo:
+        """Return what a backend says of itself. Raises BackendNotInstalled or what broke its plugin."""
+        if name in self.backends:
+            return self.backends[name]
+        if name in self.broken:
+            error = self.broken[name]
+            raise PluginError(f"plugin {name!r} could not be used: {error}", plugin=name) from error
+        if name in self.disabled:
+            raise PluginError(f"plugin {name!r} is switched off by CLUSTRIX_DISABLE_PLUGINS", plugin=name)
+        known = ", ".join(sorted(self.backends))
+        hint = f'Install it: pip install "clustrix[{name}]"' if name in EXTRAS else "Install the plugin that brings it."
+        raise BackendNotInstalled(f"no installed plugin answers for the backend {name!r} (there are: {known})", hint=hint)
+
+    def others(self, backend: str) -> list[Any]:
+        """Return the plugins of all backends but this one."""
+        mine = self.owners[backend]
+        return [self.manager.get_plugin(owner) for owner in self.owners.values() if owner != mine]
+
+
+def _manager() -> pluggy.PluginManager:
+    manager = pluggy.PluginManager(hookspecs.GROUP)
+    manager.add_hookspecs(hookspecs)
+    return manager
+
+
+def _import(point: EntryPoint) -> Any:
+    """Import a plugin; name it on stderr while it takes long, so that nobody wonders what hangs."""
+    slow = f"clustrix: importing the plugin {point.name!r} ({point.value}) takes over {SLOW_IMPORT:.0f} s"
+    timer = threading.Timer(SLOW_IMPORT, lambda: print(slow, file=sys.stderr, flush=True))
+    timer.daemon = True
+    timer.start()
+    try:
+        plugin = point.load()
+    finally:
+        timer.cancel()
+    return plugin
+
+
+def _hooks(manager: pluggy.PluginManager, plugin: Any, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    known = {hook for hook in vars(hookspecs) if getattr(getattr(hookspecs, hook), "clustrix_spec", None)}
+    for attribute in dir(plugin):
+        options = manager.parse_hookimpl_opts(plugin, attribute)
+        if options is None:
+            continue
+        hook = options.get("specname") or attribute
+        if hook not in known:
+            raise PluginError(f"plugin {name!r} answers the hook {hook!r}, which does not exist", plugin=name)
+        yield hook, {**options, "function": getattr(plugin, attribute)}
+
+
+def _describe(plugin: Any, name: str) -> BackendInfo:
+    info = plugin.describe_backend()
+    if not isinstance(info, BackendInfo):
+        raise PluginError(f"plugin {name!r}: describe_backend returned {info!r}, not a BackendInfo", plugin=name)
+    return info
+
+
+def _vet(plugin: Any, name: str, hooks: dict[str, dict[str, Any]], info: BackendInfo | None) -> None:
+    wraps = {hook for hook, options in hooks.items() if options["wrapper"] or options["hookwrapper"]}
+    for hook, options in hooks.items():
+        home = getattr(options["function"], "__module__", "")
+        if isinstance(plugin, ModuleType) and not _same_package(home, plugin.__name__):
+            raise PluginError(f"plugin {name!r} imports its hook {hook!r} from {home!r}; write it there", plugin=name)
+    if info is None:
+        plain = sorted(set(hooks) - wraps - LISTENERS)
+        if plain:
+            raise PluginError(
+                f"plugin {name!r} describes no backend and yet answers {', '.join(plain)} for all of them",
+                plugin=name,
+                hint="Mark it @hookimpl(wrapper=True), or add describe_backend.",
+            )
+        return
+    if wraps:
+        raise PluginError(
+            f"plugin {name!r} is the backend {info.name!r} and wraps {', '.join(sorted(wraps))}: "
+            "the wrapper would vanish on other backends",
+            plugin=name,
+            hint="Put the wrappers into a plugin of their own.",
+        )
+    needed = MACHINES if MACHINES <= set(hooks) and "submit" not in hooks else JOBS
+    missing = sorted(needed - set(hooks))
+    if missing:
+        raise PluginError(f"plugin {name!r} (backend {info.name!r}) lacks {', '.join(missing)}", plugin=name)
+
+
+def _same_package(module: str, plugin: str) -> bool:
+    if plugin.startswith("clustrix_core."):  # core's own backends live in one package: compare the whole name
+        return module == plugin
+    return module.split(".")[0] == plugin.split(".")[0]
