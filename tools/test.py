@@ -1,0 +1,216 @@
+"""All test suites, fast and independent ones first and side by side, then those on real clusters, one after the other.
+
+    tools/test.py [--fast] [SUITE...] [-- PYTEST_ARGUMENT...]
+
+unit        tests/unit on the oldest and on the newest Python >= 3.10 found, and with the lowest versions of our dependencies
+packaging   the wheels
+real        sshd, Slurm, the local and the ssh backends
+chaos       the same, while daemons stop and nodes die: last and alone
+
+`--fast` runs the unit tests in .venv alone. The suites on real clusters run under a Python of the same minor version as
+/usr/bin/python3, which is what the cluster's users find there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import bootstrap
+import interpreters
+from packaging.requirements import Requirement
+
+ROOT = bootstrap.ROOT
+VENVS = ROOT / ".venvs"
+SUITES = ("unit", "packaging", "real", "chaos")
+NO_TESTS = 5
+CLUSTER_PYTHON = "/usr/bin/python3"
+CI = os.environ.get("CI") == "true"
+_printing = threading.Lock()
+
+
+@dataclass
+class Run:
+    """One pytest process: what it needs, and how it went."""
+
+    name: str
+    folder: str
+    python: str | None = None
+    constraints: str = ""
+    limit: float = 600
+    aside: bool = False
+    code: int | None = None
+    seconds: float = 0
+    lines: list[str] = field(default_factory=list)
+
+    def interpreter(self) -> Path:
+        if self.python is None:
+            return Path(sys.executable)
+        return bootstrap.ensure(VENVS / self.name, "test", self.python, self.constraints)
+
+    @property
+    def failed(self) -> bool:
+        return self.code not in (0, NO_TESTS)
+
+    @property
+    def verdict(self) -> str:
+        closing = [
+            line.strip("= ")
+            for line in self.lines
+            if re.search(r"\b(passed|failed|error|no tests ran)\b.* in [\d.]+s", line)
+        ]
+        return closing[-1] if closing else f"exit code {self.code}"
+
+    @property
+    def left_out(self) -> list[str]:
+        return [line.strip() for line in self.lines if line.startswith("SKIPPED [")]
+
+
+def minor_of(python: str) -> tuple[int, int] | None:
+    answer = interpreters.probe(Path(python))
+    return answer and answer[0]
+
+
+def lowest_versions() -> str:
+    """A constraints file that pins each dependency of ours to the oldest version we claim to work with."""
+    pins = set()
+    for distribution in [
+        "clustrix",
+        *(f"clustrix-{plugin.name.removeprefix('clustrix_')}" for plugin in bootstrap.PLUGINS),
+    ]:
+        for text in importlib.metadata.requires(distribution) or ():
+            requirement = Requirement(text)
+            floors = [spec.version for spec in requirement.specifier if spec.operator == ">="]
+            if floors and not requirement.name.startswith("clustrix"):
+                pins.add(f"{requirement.name}=={floors[0]}")
+    return "\n".join(sorted(pins)) + "\n"
+
+
+def unit_runs(fast: bool) -> list[Run]:
+    if fast:
+        return [Run("unit", "tests/unit", aside=True)]
+    found = interpreters.find(interpreters.OLDEST_CLIENT)
+    oldest, newest = min(found), max(found)
+    runs = [Run("unit, lowest versions", "tests/unit", str(found[oldest]), lowest_versions(), aside=True)]
+    for minor in sorted({oldest, newest}):
+        runs.append(Run(f"unit, Python {minor[0]}.{minor[1]}", "tests/unit", str(found[minor]), aside=True))
+    for run in runs:
+        run.name = run.name.replace(", ", "-").replace(" ", "-").lower()
+    return runs
+
+
+def cluster_runs(names: list[str]) -> list[Run]:
+    wanted = minor_of(CLUSTER_PYTHON)
+    python = None
+    if wanted is not None and wanted != sys.version_info[:2] and wanted >= interpreters.OLDEST_CLIENT:
+        python = str(interpreters.find().get(wanted, CLUSTER_PYTHON))
+    limits = {"real": 1200, "chaos": 600}
+    return [Run(name, f"tests/{name}", python, limit=limits[name]) for name in names]
+
+
+def plan(suites: list[str], fast: bool) -> list[Run]:
+    runs = unit_runs(fast) if "unit" in suites else []
+    if "packaging" in suites:
+        runs.append(Run("packaging", "tests/packaging", aside=True))
+    return runs + cluster_runs([name for name in ("real", "chaos") if name in suites])
+
+
+def follow(process: subprocess.Popen[str], run: Run) -> None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        run.lines.append(line.rstrip("\n"))
+        if not run.aside:
+            print(line, end="", flush=True)
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    """As Ctrl-C does, so that pytest takes its clusters down; then for good."""
+    for sign, patience in ((signal.SIGINT, 60), (signal.SIGKILL, 10)):
+        process.send_signal(sign)
+        try:
+            process.wait(patience)
+            return
+        except subprocess.TimeoutExpired:
+            continue
+
+
+def carry_out(run: Run, arguments: list[str]) -> None:
+    start = time.monotonic()
+    try:
+        argv = [
+            str(run.interpreter()),
+            "-m",
+            "pytest",
+            run.folder,
+            "--durations=15",
+            "-p",
+            "no:cacheprovider",
+            *arguments,
+        ]
+        if not run.aside:
+            print(f"\n######## {run.name}: {' '.join(argv)}", flush=True)
+        process = subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        reader = threading.Thread(target=follow, args=(process, run))
+        reader.start()
+        try:
+            run.code = process.wait(run.limit)
+        except BaseException as error:
+            end(process)
+            if not isinstance(error, subprocess.TimeoutExpired):
+                raise
+            run.lines.append(f"clustrix tests: {run.name} was stopped after its {run.limit:.0f} s")
+            run.code = -1
+        reader.join(10)
+    except (OSError, subprocess.CalledProcessError, SystemExit) as error:
+        run.lines.append(f"clustrix tests: {error}")
+        run.code = -1
+    run.seconds = time.monotonic() - start
+    if run.aside:
+        with _printing:
+            print(f"\n######## {run.name}", *run.lines, sep="\n", flush=True)
+
+
+def summary(runs: list[Run]) -> None:
+    print("\n######## summary")
+    for run in runs:
+        print(f"{'FAILED' if run.failed else 'ok':6} {run.name:24} {run.seconds:5.0f} s   {run.verdict}")
+        for line in run.left_out:
+            print(f"         left out: {line}")
+
+
+def split(argv: list[str]) -> tuple[list[str], list[str]]:
+    at = argv.index("--") if "--" in argv else len(argv)
+    return argv[:at], argv[at + 1 :]
+
+
+def main() -> int:
+    own, passed_on = split(sys.argv[1:])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--fast", action="store_true")
+    parser.add_argument("suites", nargs="*", metavar="SUITE", help=f"of {', '.join(SUITES)}")
+    options = parser.parse_args(own)
+    if unknown := set(options.suites) - set(SUITES):
+        parser.error(f"no suite {', '.join(sorted(unknown))}; there are {', '.join(SUITES)}")
+    runs = plan(options.suites or list(SUITES), options.fast)
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        list(pool.map(lambda run: carry_out(run, passed_on), [run for run in runs if run.aside]))
+    for run in runs:
+        if not run.aside:
+            carry_out(run, passed_on)
+    summary(runs)
+    nothing_ran = all(run.code == NO_TESTS for run in runs)
+    return 1 if nothing_ran or any(run.failed for run in runs) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
