@@ -2,7 +2,7 @@
 
     tools/test.py [--fast] [SUITE...] [-- PYTEST_ARGUMENT...]
 
-unit        tests/unit on the oldest and on the newest Python >= 3.10 found, and with the lowest versions of our dependencies
+unit        tests/unit on the oldest and the newest Python >= 3.10 found, and with the lowest dependency versions
 packaging   the wheels
 real        sshd, Slurm, the local and the ssh backends
 chaos       the same, while daemons stop and nodes die: last and alone
@@ -34,8 +34,8 @@ ROOT = bootstrap.ROOT
 VENVS = ROOT / ".venvs"
 SUITES = ("unit", "packaging", "real", "chaos")
 NO_TESTS = 5
+CLOSING_LINE = re.compile(r"\b(passed|failed|errors?|no tests ran)\b.* in [\d.]+s")
 CLUSTER_PYTHON = "/usr/bin/python3"
-CI = os.environ.get("CI") == "true"
 _printing = threading.Lock()
 
 
