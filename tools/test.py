@@ -71,6 +71,10 @@ class Run:
         ]
         return closing[-1] if closing else f"exit code {self.code}"
 
+    def count(self, word: str) -> int:
+        found = re.search(rf"(\d+) {word}s?\b", self.verdict)
+        return int(found[1]) if found else 0
+
     @property
     def left_out(self) -> list[str]:
         return [line.strip() for line in self.lines if line.startswith("SKIPPED [")]
@@ -186,6 +190,9 @@ def summary(runs: list[Run]) -> None:
         print(f"{'FAILED' if run.failed else 'ok':6} {run.name:24} {run.seconds:5.0f} s   {run.verdict}")
         for line in run.left_out:
             print(f"         left out: {line}")
+    total = {word: sum(run.count(word) for run in runs) for word in ("passed", "failed", "error", "skipped")}
+    bad = total["failed"] + total["error"] + sum(run.failed and not run.count("failed") for run in runs)
+    print(f"{total['passed']} passed, {bad} failed" + (f", {total['skipped']} skipped" if total["skipped"] else ""))
 
 
 def split(argv: list[str]) -> tuple[list[str], list[str]]:
