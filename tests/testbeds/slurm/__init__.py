@@ -4,7 +4,7 @@
     bed = slurm.up()
 
 Sessions that only use the bed share it. One that stops daemons or restarts it holds it alone (`up(alone=True)`),
-and waits for the others to end. The last session to leave takes it down, unless somebody brought it up by hand with up.sh.
+and waits for the others to end. The last session to leave takes it down, unless somebody brought it up by hand.
 """
 
 from __future__ import annotations
