@@ -53,8 +53,8 @@ def has_ensurepip(python: str) -> bool:
 def apt_install(*packages: str) -> None:
     env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for words in (["update"], ["install", "-y", "--no-install-recommends", *packages]):
-        argv = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=600", *words]
-        subprocess.run(argv, check=True, env=env, stdout=sys.stderr, stdin=subprocess.DEVNULL)
+        argv = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=600", "-o", "Dpkg::Use-Pty=0", *words]
+        subprocess.run(argv, check=True, env=env, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
 
 
 def make_venv(venv: Path, python: str) -> None:
