@@ -1,0 +1,205 @@
+"""SSH by paramiko: one connection for each instance, shared by all threads, made when it is first needed."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from clustrix_core.errors import ClustrixError, TransportError
+from clustrix_core.transport import DEADLINE, Completed
+from clustrix_core.transport.authentication import Prompt
+from clustrix_core.transport.channel import Refused, Unfinished, exchange
+from clustrix_core.transport.command import brief, for_login_shell, one_line
+from clustrix_core.transport.connection import Connection, Connector, translated
+from clustrix_core.transport.login import Login
+from clustrix_core.transport.process import Silence
+
+if TYPE_CHECKING:
+    import paramiko
+
+OPEN_TIMEOUT = 30.0  # seconds for the host to open a channel
+QUEUE = 600.0  # seconds to wait for a free channel when the host allows few (MaxSessions) and ours are in use
+SOON = 5.0  # the same when none of ours is in use: the host may not have noticed yet
+log = logging.getLogger("clustrix.ssh")
+
+
+class Paramiko:
+    """Runs commands over SSH. ``connections`` counts the connections made so far.
+
+    ``prompt(question, echo)`` returns the user's answer to a question of the host; by default the terminal is asked.
+    """
+
+    def __init__(self, login: Login, prompt: Prompt | None = None) -> None:
+        self.login = login
+        self.connections = 0
+        self._connector = Connector(login, prompt)
+        self._lock = threading.Lock()
+        self._held: list[Connection] = []  # none or one
+        self._failed: tuple[float, ClustrixError] | None = None
+        self._in_use = 0
+        self._freed = threading.Condition()
+        weakref.finalize(self, _close_all, self._held)
+
+    def __repr__(self) -> str:
+        return f"Paramiko({self.login.where})"
+
+    def run(
+        self,
+        command: str,
+        stdin: Iterable[bytes] = (),
+        sink: Callable[[bytes], None] | None = None,
+        idle: float = DEADLINE,
+    ) -> Completed:
+        """Run one line of POSIX sh on the host and return its end.
+
+        Connects when there is no connection. Raises ConfigError for what is not one line; AuthenticationError,
+        HostKeyError or TransportError when there is no way in; TransportError when the command may have been started
+        and its end is not known. A command that may have been started is never started again.
+        """
+        line = for_login_shell(one_line(command))
+        began = time.monotonic()
+        channel, connection = self._channel()
+        try:
+            done = self._exchange(channel, connection, line, stdin, sink, idle)
+        finally:
+            self._release(channel)
+        took = time.monotonic() - began
+        log.debug("%s: exit %d after %.3f s: %s", connection.route.where, done.returncode, took, brief(command))
+        return done
+
+    def close(self) -> None:
+        """Drop the connection; commands under way end with TransportError, the next ``run`` connects anew."""
+        with self._lock:
+            _close_all(self._held)
+
+    def _exchange(
+        self,
+        channel: paramiko.Channel,
+        connection: Connection,
+        line: str,
+        stdin: Iterable[bytes],
+        sink: Callable[[bytes], None] | None,
+        idle: float,
+    ) -> Completed:
+        """Run the line on the channel and say what became of it."""
+        where, what = connection.route.where, brief(line)
+        try:
+            return exchange(channel, line, stdin, sink, idle)
+        except Silence:
+            self._abandon(channel, connection)
+            raise TransportError(
+                f"{where}: nothing heard for {idle:g} s, given up: {what}",
+                hint="The host or its file system may hang; whether the command still runs there is not known.",
+            ) from None
+        except Refused as error:
+            raise TransportError(
+                f"{where}: the host does not run commands ({error}): {what}",
+                transient=False,
+                hint=f"Try it by hand: ssh {self.login.host} true",
+            ) from error
+        except Unfinished:
+            what = f"killed by a signal: {what}" if connection.alive else f"the connection broke during: {what}"
+            raise TransportError(
+                f"{where}: {what}", hint="Whether it ran to its end is not known; the next command connects anew."
+            ) from None
+
+    def _channel(self) -> tuple[paramiko.Channel, Connection]:
+        """Return a new channel; wait for one when the host allows no more, reconnect when the connection is dead."""
+        import paramiko
+
+        began, pause = time.monotonic(), 0.02
+        while True:
+            connection, fresh = self._connected()
+            try:
+                channel = connection.transport.open_session(timeout=OPEN_TIMEOUT)
+                with self._freed:
+                    self._in_use += 1
+                return channel, connection
+            except (paramiko.SSHException, EOFError, OSError) as error:
+                if not (connection.alive and _crowded(error)):
+                    self._drop(connection)
+                    if fresh or isinstance(error, paramiko.ChannelException):
+                        with translated(connection.route.where):
+                            raise
+                    continue
+            self._wait_for_room(connection, began, pause)
+            pause = min(pause * 1.5, 1.0)
+
+    def _wait_for_room(self, connection: Connection, began: float, pause: float) -> None:
+        with self._freed:
+            bound = QUEUE if self._in_use else SOON
+            if time.monotonic() - began > bound:
+                raise TransportError(
+                    f"{connection.route.where}: the host opened no further session for {bound:g} s "
+                    f"({self._in_use} of ours in use)",
+                    hint="Its MaxSessions may be too low for so much at once.",
+                )
+            self._freed.wait(pause)
+
+    def _release(self, channel: paramiko.Channel) -> None:
+        _close(channel)
+        with self._freed:
+            self._in_use -= 1
+            self._freed.notify()
+
+    def _abandon(self, channel: paramiko.Channel, connection: Connection) -> None:
+        """Close a channel that is silent; the whole connection when not even that gets through."""
+        closer = threading.Thread(target=_close, args=(channel,), name="clustrix-close", daemon=True)
+        closer.start()
+        closer.join(5.0)
+        if closer.is_alive():
+            self._drop(connection)
+
+    def _connected(self) -> tuple[Connection, bool]:
+        """Return the connection and whether it is a new one."""
+        arrived = time.monotonic()
+        with self._lock:
+            if self._held and self._held[0].alive:
+                return self._held[0], False
+            _close_all(self._held)
+            if self._failed and self._failed[0] > arrived:  # threads that waited share the failure: no eight bad logins
+                raise copy.copy(self._failed[1]) from self._failed[1]
+            try:
+                connection = self._connector.connect()
+            except ClustrixError as error:
+                self._failed = (time.monotonic(), error)
+                raise
+            self._held.append(connection)
+            self.connections += 1
+            log.debug("%s: connected in %.3f s", connection.route.where, time.monotonic() - arrived)
+            return connection, True
+
+    def _drop(self, connection: Connection) -> None:
+        with self._lock:
+            if connection in self._held:
+                self._held.remove(connection)
+        connection.close()
+
+
+def _crowded(error: Exception) -> bool:
+    """Tell whether a host refused a channel because there are too many; nothing was started then."""
+    import paramiko
+
+    if isinstance(error, paramiko.ChannelException):
+        return error.code in (2, 4)
+    return "Unable to open channel" in str(error)  # so it looks when two threads are refused at once
+
+
+def _close(channel: paramiko.Channel) -> None:
+    try:
+        channel.close()
+    except (EOFError, OSError):
+        pass
+
+
+def _close_all(held: list[Connection]) -> None:
+    while held:
+        held.pop().close()
+
+
+__all__ = ["Paramiko"]
