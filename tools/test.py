@@ -47,7 +47,7 @@ class Run:
     folder: str
     python: str | None = None
     constraints: str = ""
-    limit: float = 600
+    limit: float = 480
     aside: bool = False
     code: int | None = None
     seconds: float = 0
@@ -118,7 +118,7 @@ def cluster_runs(names: list[str]) -> list[Run]:
     python = None
     if wanted is not None and wanted != sys.version_info[:2] and wanted >= interpreters.OLDEST_CLIENT:
         python = str(interpreters.find().get(wanted, CLUSTER_PYTHON))
-    limits = {"real": 1200, "chaos": 600}
+    limits = {"real": 1200, "chaos": 480}
     return [Run(name, f"tests/{name}", python, limit=limits[name]) for name in names]
 
 
