@@ -16,7 +16,7 @@ def files() -> dict[str, bytes]:
     """Return the bundle: file contents by path."""
     import cloudpickle
 
-    found = {"clustrix_core/__init__.py": b"", "clustrix_core/errors.py": (HERE / "errors.py").read_bytes()}
+    found = {"clustrix_core/__init__.py": (HERE / "__init__.py").read_bytes(), "clustrix_core/errors.py": (HERE / "errors.py").read_bytes()}
     for path in sorted((HERE / "worker").glob("*.py")):
         found[f"clustrix_core/worker/{path.name}"] = path.read_bytes()
     for path in sorted((HERE / "worker" / "facade").rglob("*.py")):

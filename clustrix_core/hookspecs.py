@@ -73,7 +73,8 @@ def status(handles: Sequence[JobHandle], cluster: Cluster) -> Mapping[str, JobSt
 def fetch(handles: Sequence[JobHandle], into: Path, cluster: Cluster) -> Mapping[str, Fetched] | None:
     """Copy what is new of results and markers to ``into/<handle.job>/``, by ``handle.job``.
 
-    Called at every poll: what a local file already holds is not copied again. Never deserialises.
+    Called at every poll: what a local file already holds is not copied again. Never deserialises. Of handles with
+    ``discard`` nothing is copied; what they left on the cluster is removed.
     """
 
 

@@ -150,7 +150,11 @@ def job_dir(job_id: str) -> str:
 
 @dataclass(frozen=True)
 class JobHandle:
-    """What finds a submitted job again; JSON-safe. ``native`` is the scheduler's id, ``submitted`` the client's clock."""
+    """What finds a submitted job again; JSON-safe. ``native`` is the scheduler's id, ``submitted`` the client's clock.
+
+    ``task`` is the one whose log ``logs`` returns. ``discard`` tells ``fetch`` that everything of this job is safely
+    with the client: what it left on the cluster is to be removed.
+    """
 
     job: str
     name: str
@@ -158,7 +162,8 @@ class JobHandle:
     tasks: int = 1
     round: int = 0
     submitted: float = 0.0
-    task: int = 0  # whose log `logs` returns
+    task: int = 0
+    discard: bool = False
 
     @property
     def dir(self) -> str:

@@ -25,14 +25,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Query:
-    """A question to the scheduler: its argv, and how to read the answer.
+    """A question to the scheduler about some handles: its argv, and how to read the answer.
 
     The command gets a line ``job round`` for each handle on stdin. ``nothing`` matches the stderr of an answer that
     fails only because no such job is known; any other failure is an outage.
     """
 
     argv: Callable[[Sequence[JobHandle], Cluster], Sequence[str]]
-    read: Callable[[str], Iterable[Row]]
+    read: Callable[[Sequence[JobHandle], str], Iterable[Row]]
     nothing: re.Pattern[str] = NEVER
 
 

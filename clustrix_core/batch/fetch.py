@@ -17,12 +17,13 @@ _HEAD = re.compile(rb"F jobs/[0-9a-f]{2}/([0-9a-f]+)/(\S+) (\d+) (\d+)\Z")
 _DIRECTORY = re.compile(rb"D jobs/[0-9a-f]{2}/([0-9a-f]+)\Z")
 _LOG_SIZE = 1 << 20
 
-# stdin: "J job-directory" for each job, each followed by "name size" of what is here. One ls for all directories, one
+# stdin: "X job-directory" for each job to remove, "J job-directory" for each other, followed by "name size" of what is here. One ls for all directories, one
 # awk that compares; only files that grew cost more: their new bytes follow a line "F path from to".
 _SCRIPT = (
-    "list=$(cat); {{ printf '%s\\n=\\n' \"$list\";"
+    "list=$(cat); printf '%s\\n' \"$list\" | sed -n 's/^X //p' | xargs rm -rf -- ./nothing; {{ printf '%s\\n=\\n' \"$list\";"
     " printf '%s\\n' \"$list\" | sed -n 's/^J //p' | xargs ls -ln /dev/null 2>/dev/null; }} | awk '"
     '$0=="=" {{ listing=1; next }}'
+    ' !listing && $1=="X" {{ next }}'
     ' !listing && $1=="J" {{ dir=$2; next }}'
     ' !listing {{ here[dir "/" $1]=$2; next }}'
     ' /^jobs.*:$/ {{ dir=substr($0, 1, length($0)-1); print "D", dir; next }}'
@@ -73,6 +74,9 @@ def _cut(content: bytes) -> int:
 
 
 def _request(handle: JobHandle, into: Path) -> Iterator[str]:
+    if handle.discard:
+        yield f"X {shlex.quote(handle.dir)}"
+        return
     yield f"J {shlex.quote(handle.dir)}"
     here = into / handle.job
     if here.is_dir():

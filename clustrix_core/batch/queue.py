@@ -117,7 +117,7 @@ def _ask(query: Query, handles: Sequence[JobHandle], cluster: Cluster) -> tuple[
     marked, answered, said = completed.text.partition(_ANSWER + "\n")
     if not answered or (completed.returncode and not query.nothing.search(completed.error)):
         raise _outage("asking the scheduler", completed)
-    return _read_markers(marked), list(query.read(said))
+    return _read_markers(marked), list(query.read(handles, said))
 
 
 def _read_markers(text: str) -> Mapping[str, Tasks]:

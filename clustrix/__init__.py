@@ -1,0 +1,89 @@
+"""Clustrix: run a function on whatever cluster your site has.
+
+    from clustrix import cluster
+
+    @cluster(cores=4, memory="8GB", time="01:00:00")
+    def simulate(seed, steps): ...
+
+    simulate(1, 1000)                       # runs there, returns the value, re-raises the function's own exception
+    job = simulate.submit(1, 1000)          # a Job, which is a concurrent.futures.Future
+    for result in simulate.map(range(10_000), steps=100): ...
+"""
+
+from clustrix_core import __version__
+from clustrix_core.api.executor import Executor
+from clustrix_core.api.function import cluster
+from clustrix_core.api.job import Job
+from clustrix_core.api.map import Map
+from clustrix_core.api.session import get_job, jobs
+from clustrix_core.config import ClusterConfig, configure
+from clustrix_core.errors import (
+    AuthenticationError,
+    BackendNotInstalled,
+    CancelledByCaller,
+    CannotTravel,
+    ClustrixError,
+    CommandError,
+    ConfigError,
+    ForgedResult,
+    HostKeyError,
+    InsideJobError,
+    JobCancelled,
+    JobError,
+    JobFailed,
+    JobLost,
+    JobOutOfMemory,
+    JobPreempted,
+    JobTimeout,
+    NodeFailed,
+    PayloadError,
+    PluginError,
+    RemoteError,
+    ResultUnreadable,
+    StagingError,
+    SubmitRejected,
+    TransportError,
+)
+from clustrix_core.model import JobState
+from clustrix_core.resources import Resources
+from clustrix_core.worker.inside import current_job
+
+__all__ = [
+    "AuthenticationError",
+    "BackendNotInstalled",
+    "CancelledByCaller",
+    "CannotTravel",
+    "ClusterConfig",
+    "ClustrixError",
+    "CommandError",
+    "ConfigError",
+    "Executor",
+    "ForgedResult",
+    "HostKeyError",
+    "InsideJobError",
+    "Job",
+    "JobCancelled",
+    "JobError",
+    "JobFailed",
+    "JobLost",
+    "JobOutOfMemory",
+    "JobPreempted",
+    "JobState",
+    "JobTimeout",
+    "Map",
+    "NodeFailed",
+    "PayloadError",
+    "PluginError",
+    "RemoteError",
+    "Resources",
+    "ResultUnreadable",
+    "StagingError",
+    "SubmitRejected",
+    "TransportError",
+    "__version__",
+    "cluster",
+    "configure",
+    "current_job",
+    "get_job",
+    "jobs",
+]

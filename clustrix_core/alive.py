@@ -1,0 +1,53 @@
+"""Which client processes are alive: each holds a lock on a file of its own, and a lock dies with its holder."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from pathlib import Path
+from typing import IO
+
+
+def announce(home: Path) -> tuple[str, IO[bytes]]:
+    """Return a name for this process and the file whose lock says that it lives; keep the file."""
+    clients = home / "clients"
+    clients.mkdir(parents=True, exist_ok=True, mode=0o700)
+    name = secrets.token_hex(8)
+    file = (clients / name).open("wb")
+    _lock(file)
+    return name, file
+
+
+def is_alive(home: Path, name: str) -> bool:
+    """Return whether the client of that name still runs; the file of a dead one is removed."""
+    path = home / "clients" / name
+    try:
+        file = path.open("r+b")
+    except FileNotFoundError:
+        return False
+    with file:
+        if not _lock(file):
+            return True
+    path.unlink(missing_ok=True)
+    return False
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(file: IO[bytes]) -> bool:
+        try:
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+
+else:
+    import fcntl
+
+    def _lock(file: IO[bytes]) -> bool:
+        try:
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        return True

@@ -1,0 +1,1 @@
+"""What users hold: the decorator, jobs, maps, the executor."""

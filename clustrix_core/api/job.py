@@ -1,0 +1,161 @@
+"""A job as its caller holds it: a future that also knows its scheduler."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import threading
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from clustrix_core.errors import CancelledByCaller, CannotTravel
+from clustrix_core.model import JobStatus
+
+if TYPE_CHECKING:
+    from clustrix_core.engine import Engine, Flight
+
+T = TypeVar("T")
+
+
+class Job(concurrent.futures.Future, Generic[T]):  # type: ignore[type-arg]
+    """One call on a cluster, a ``concurrent.futures.Future``.
+
+    ``result()`` returns the function's value or raises its exception, with the remote traceback attached, or a JobError
+    that says how the job ended without one. ``await job`` works; so do ``concurrent.futures.wait`` and ``as_completed``.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._flight: Flight | None = None
+        self._engine: Engine | None = None
+
+    def _bind(self, engine: Engine, flight: Flight) -> None:
+        self._engine, self._flight = engine, flight
+
+    def _deliver(self, call: int, value: Any, error: BaseException | None) -> None:
+        # The state of the future decides a race between a value and a cancellation: who comes first wins.
+        try:
+            if isinstance(error, CancelledByCaller):
+                self._end_cancelled()
+            elif error is not None:
+                self.set_exception(error)
+            else:
+                self.set_result(value)
+        except concurrent.futures.InvalidStateError:
+            pass
+
+    def _end_cancelled(self) -> None:
+        if super().cancel():
+            self.set_running_or_notify_cancel()
+
+    @property
+    def id(self) -> str:
+        """The job's id, 16 hex digits; ``clustrix.get_job(id)`` finds it again in any process."""
+        return self._known[1].spec.id
+
+    @property
+    def name(self) -> str:
+        """The name that the scheduler shows."""
+        return self._known[1].spec.name
+
+    def status(self) -> JobStatus:
+        """Return what is known of the job; asks the scheduler while it is in flight."""
+        engine, flight = self._known
+        return engine.status(flight.spec.id)
+
+    def logs(self) -> str:
+        """Return what the job has written to stdout and stderr so far."""
+        engine, flight = self._known
+        return read_all(lambda since: engine.logs(flight.spec.id, since))
+
+    def running(self) -> bool:
+        """Return whether the job was last seen running."""
+        return not self.done() and self._flight is not None and self._flight.status.state.value == "RUNNING"
+
+    def cancel(self) -> bool:
+        """End the job, running or not. True once the scheduler took it; False when it was over before."""
+        if self.cancelled():
+            return True
+        if self.done():
+            return False
+        engine, flight = self._known
+        return engine.cancel(flight) and self.cancelled()
+
+    def result(self, timeout: float | None = None) -> T:
+        """Return the value. Raises the function's exception, a JobError, or TimeoutError after ``timeout`` seconds."""
+        try:
+            return super().result(timeout)  # type: ignore[no-any-return]
+        except CancelledByCaller:
+            raise
+        except concurrent.futures.CancelledError:
+            raise self._cancelled() from None
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """Return the exception that ``result`` would raise, or None."""
+        try:
+            return super().exception(timeout)
+        except concurrent.futures.CancelledError:
+            raise self._cancelled() from None
+
+    def __await__(self) -> Generator[Any, None, T]:
+        return _as_asyncio(self).__await__()
+
+    def __reduce__(self) -> Any:
+        raise CannotTravel(f"{self!r} is a job of this process", hint="Send its result instead: job.result().")
+
+    def __repr__(self) -> str:
+        shown = f"{self._flight.spec.name} {self._flight.status.state}" if self._flight else "unsubmitted"
+        return f"<Job {shown}>"
+
+    @property
+    def _known(self) -> tuple[Engine, Flight]:
+        assert self._engine is not None and self._flight is not None
+        return self._engine, self._flight
+
+    def _cancelled(self) -> CancelledByCaller:
+        job = self._flight.spec if self._flight else None
+        return CancelledByCaller(f"job {job.id if job else ''} was cancelled here", job=job.id if job else None)
+
+
+def _as_asyncio(job: Job[T]) -> asyncio.Future[T]:
+    """Like ``asyncio.wrap_future``, but cancelling talks to the scheduler in a thread, not in the event loop."""
+    loop = asyncio.get_running_loop()
+    waiting: asyncio.Future[T] = loop.create_future()
+
+    def arrived(_: object) -> None:
+        try:
+            loop.call_soon_threadsafe(hand_over)
+        except RuntimeError:  # the loop has closed: nobody waits any more
+            pass
+
+    def hand_over() -> None:
+        if waiting.done():
+            return
+        if job.cancelled():
+            waiting.cancel()
+        elif (error := job.exception()) is not None:
+            waiting.set_exception(error)
+        else:
+            waiting.set_result(job.result())
+
+    def gone(future: asyncio.Future[T]) -> None:
+        if future.cancelled() and not job.done():
+            threading.Thread(target=job.cancel, name="clustrix cancel", daemon=True).start()
+
+    waiting.add_done_callback(gone)
+    job.add_done_callback(arrived)
+    return waiting
+
+
+def read_all(read: Callable[[int], Any]) -> str:
+    """Return a whole log, chunk by chunk."""
+    text, since = [], 0
+    while True:
+        chunk = read(since)
+        if chunk.next <= since or not chunk.text:
+            return "".join(text)
+        text.append(chunk.text)
+        since = chunk.next
+
+
+__all__ = ["Job", "read_all"]

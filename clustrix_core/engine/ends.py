@@ -1,0 +1,70 @@
+"""From what the scheduler says of an end to the error that the caller gets."""
+
+from __future__ import annotations
+
+from clustrix_core.errors import (
+    JobCancelled,
+    JobError,
+    JobFailed,
+    JobLost,
+    JobOutOfMemory,
+    JobPreempted,
+    JobTimeout,
+    NodeFailed,
+)
+from clustrix_core.model import Cluster, JobHandle, JobSpec, JobState, TaskStatus
+from clustrix_core.resources import format_time
+
+KINDS: dict[JobState, type[JobError]] = {
+    JobState.FAILED: JobFailed,
+    JobState.CANCELLED: JobCancelled,
+    JobState.TIMEOUT: JobTimeout,
+    JobState.OUT_OF_MEMORY: JobOutOfMemory,
+    JobState.NODE_FAIL: NodeFailed,
+    JobState.PREEMPTED: JobPreempted,
+    JobState.LOST: JobLost,
+}
+HINTS = {
+    JobState.TIMEOUT: "Give it a longer time=.",
+    JobState.OUT_OF_MEMORY: "Give it more memory=.",
+    JobState.NODE_FAIL: "Submit it again: `clustrix retry {job}`.",
+    JobState.PREEMPTED: "Submit it again: `clustrix retry {job}`, or use another partition or qos.",
+    JobState.FAILED: "See the whole log: `clustrix logs {job}`.",
+    JobState.LOST: "Look yourself: `clustrix logs {job}`, `clustrix status {job}`.",
+}
+
+
+def explain(said: TaskStatus, spec: JobSpec, handle: JobHandle, cluster: Cluster, log: str) -> JobError:
+    """Return the typed error for a task that ended as ``said``, with the scheduler's words and the log's tail."""
+    state = said.state if said.state in KINDS else JobState.LOST
+    words = ", ".join(filter(None, [_word(said), said.reason]))
+    hint = HINTS.get(state, "").format(job=spec.id)
+    return KINDS[state](
+        f"{spec.label} (job {spec.id}, {cluster.backend} {handle.native}) {_happened(state, said, spec)}"
+        + (f": {words}" if words else ""),
+        cluster=cluster.name,
+        job=spec.id,
+        state=state.value,
+        reason=words,
+        exit_code=said.exit_code,
+        log=log,
+        hint=hint or None,
+    )
+
+
+def _word(said: TaskStatus) -> str:
+    return "" if said.word == "EXIT" else said.word
+
+
+def _happened(state: JobState, said: TaskStatus, spec: JobSpec) -> str:
+    if state is JobState.FAILED:
+        return f"failed with exit code {said.exit_code}" if said.exit_code else "failed"
+    limit = f" of {format_time(spec.walltime)}" if spec.walltime else ""
+    memory = f" of {spec.resources.memory // 2**20} MB" if spec.resources.memory else ""
+    return {
+        JobState.CANCELLED: "was cancelled",
+        JobState.TIMEOUT: f"ran over its walltime{limit}",
+        JobState.OUT_OF_MEMORY: f"ran out of its memory{memory}",
+        JobState.NODE_FAIL: "lost its node",
+        JobState.PREEMPTED: "was preempted",
+    }.get(state, "left no result")

@@ -1,0 +1,418 @@
+"""The life of a job: packed and journalled at once, submitted in the background, watched, landed, cleaned up."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from clustrix_core import alive, keys, payload
+from clustrix_core.config import ClusterConfig
+from clustrix_core.dispatch import Dispatch
+from clustrix_core.engine import places
+from clustrix_core.engine.ends import explain
+from clustrix_core.engine.flight import CLAIM_RESULT, Flight
+from clustrix_core.engine.inbox import Inbox
+from clustrix_core.engine.monitor import Monitor
+from clustrix_core.engine.shape import shape
+from clustrix_core.errors import (
+    CancelledByCaller,
+    ClustrixError,
+    JobLost,
+    StagingError,
+    SubmitRejected,
+    TransportError,
+)
+from clustrix_core.journal import OVER, REFUSED, Entry, Innermost, Journal, error_data, error_from
+from clustrix_core.model import Cluster, JobSpec, JobState, JobStatus, LogChunk
+from clustrix_core.plugins import Plugins
+from clustrix_core.resources import Resources
+
+SUBMITTERS = 4
+ATTEMPTS = 5  # submissions of one job whose reply was lost, each after looking for it
+TAIL = 4096  # bytes of the log that an error shows
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a caller asks for: a packed payload still to be written, and how to run it."""
+
+    label: str
+    kind: str  # call, map or command
+    settings: ClusterConfig
+    resources: Resources
+    calls: int
+    pack: Callable[[Path], None]
+    sources: Mapping[str, str]
+    chunk: int | None = None
+    max_parallel: int | None = None
+
+
+class Engine:
+    """All that one process needs to run jobs: plugins, journal, monitors, submitters."""
+
+    def __init__(self, home: Path, plugins: Plugins | None = None) -> None:
+        self.home = home
+        self.mirrors = home / "results"
+        self.outbox = home / "outbox"
+        self.journal = Journal(home)
+        for directory in (self.mirrors, self.outbox):
+            directory.mkdir(exist_ok=True, mode=0o700)
+        if plugins is None:
+            plugins = Plugins()
+            plugins.load()
+        plugins.register_innermost(Innermost(self.journal), "clustrix-journal")
+        self.dispatch = Dispatch(plugins)
+        self.name, self._alive = alive.announce(home)
+        self.places = places.Places(self.dispatch, self.journal)
+        self._monitors: dict[str, Monitor] = {}
+        self._flights: dict[str, Flight] = {}
+        self._submissions: dict[str, Future[None]] = {}
+        self._lock = threading.RLock()
+        self._pool = ThreadPoolExecutor(SUBMITTERS, "clustrix submit")
+        self._finish_orphans()
+
+    # -- submission
+
+    def submit(self, request: Request, deliver: CLAIM_RESULT) -> Flight:
+        """Write payload and intent to disk and return; the rest happens in the background.
+
+        Raises CannotTravel, ConfigError and PluginError before anything is written.
+        """
+        cluster = self.places.cluster(request.settings, request.resources)
+        job = keys.new_job_id()
+        spec = JobSpec(
+            job, request.label, request.resources, request.calls, max_parallel=request.max_parallel
+        )
+        outbox = self.outbox / job
+        outbox.mkdir(mode=0o700)
+        try:
+            request.pack(outbox / "payload")
+            self.dispatch.render_script(spec, cluster)  # a bad directive is an error here, not later
+        except BaseException:
+            shutil.rmtree(outbox, ignore_errors=True)
+            raise
+        keep = {"chunk": request.chunk, "sources": dict(request.sources), "cwd": _cwd(request.settings)}
+        entry = Entry(
+            id=job,
+            label=request.label,
+            cluster=cluster.name,
+            settings=places.to_json(request.settings),
+            kind=request.kind,
+            spec={**_spec_json(spec), **keep},
+            owner=self.name,
+        )
+        self.journal.add(entry)
+        flight = self._flight(entry, cluster, deliver)
+        self._start(flight)
+        return flight
+
+    def _start(self, flight: Flight, *, look_first: bool = False) -> None:
+        with self._lock:
+            self._flights[flight.spec.id] = flight
+            self._submissions[flight.spec.id] = self._pool.submit(self._submit, flight, look_first)
+
+    def _submit(self, flight: Flight, look_first: bool) -> None:
+        try:
+            self._deliver_to_cluster(flight, look_first)
+        except BaseException as error:
+            self._refused(flight, error)
+
+    def _deliver_to_cluster(self, flight: Flight, look_first: bool) -> None:
+        cluster = self.places.ready(flight.cluster, fresh=flight.spec.calls > 1)
+        assert cluster.site is not None
+        payload.same_python(cluster)
+        todo = flight.todo if flight.spec.round else None
+        spec = flight.spec if look_first and "tasks" in flight.entry.spec else shape(
+            flight.spec, cluster.site, len(todo) if todo else None
+        )
+        flight.entry.spec.update(_spec_json(spec))
+        self.journal.shaped(spec.id, flight.entry.spec)
+        spec = dataclasses.replace(spec, files=self._files(flight, spec))
+        script = self.dispatch.render_script(spec, cluster)
+        handle = self.dispatch.find(spec, cluster) if look_first else None
+        if handle is not None:
+            self.journal.submitted(spec.id, handle)
+        for attempt in range(ATTEMPTS):
+            if handle is not None or flight.withdrawn:
+                break
+            try:
+                handle = self.dispatch.submit(spec, script, cluster)
+            except StagingError as error:
+                if not error.transient or attempt:
+                    raise
+                cluster = self.places.ready(cluster, again=True)  # the worker was purged from work_dir
+            except TransportError as error:
+                if not error.transient or attempt == ATTEMPTS - 1:
+                    raise
+                time.sleep(2.0**attempt / 2)
+                handle = self._find_after_loss(spec, cluster)
+        if handle is None:
+            return
+        flight.cluster = cluster
+        flight.take_off(spec, handle)
+        self.monitor(cluster).watch(flight)
+
+    def _find_after_loss(self, spec: JobSpec, cluster: Cluster) -> Any:
+        handle = self.dispatch.find(spec, cluster)
+        if handle is not None:
+            self.journal.submitted(spec.id, handle)
+        return handle
+
+    def _files(self, flight: Flight, spec: JobSpec) -> dict[str, Path]:
+        """Write what goes along with a submission and return all of it; a follow-up round needs only what is new."""
+        outbox = self.outbox / spec.id
+        outbox.mkdir(exist_ok=True, mode=0o700)
+        worker = {
+            **flight.entry.spec,
+            "name": spec.label,
+            "function": spec.label,
+            "cores": spec.resources.cores,
+            "memory": spec.resources.memory,
+            "time": spec.resources.time,
+            "clustrix": payload.VERSION,
+        }
+        texts = {"spec.json": json.dumps(worker), "key": keys.job_key(self.home, spec.id)}
+        if spec.round:
+            texts[f"todo-{spec.round}"] = json.dumps(flight.todo)
+        for name, text in texts.items():
+            (outbox / name).write_text(text, "utf-8")
+        names = [*texts, "payload"] if not spec.round else list(texts)
+        return {name: outbox / name for name in names}
+
+    def _refused(self, flight: Flight, error: BaseException) -> None:
+        if not isinstance(error, ClustrixError):
+            error = _wrapped(error)
+        entry = flight.entry
+        entry.phase, entry.state = REFUSED, JobState.FAILED.value
+        entry.reason = str(error.args[0]) if error.args else type(error).__name__
+        entry.ends = {"*": error_data(error)}
+        self.journal.end(entry, discard=False)
+        self._forget(flight)
+        for call in flight.missing:
+            flight.arrived.add(call)
+            flight.deliver(call, None, error)
+
+    # -- what the monitor reports
+
+    def changed(self, flight: Flight, before: JobStatus) -> None:
+        """A job's state has changed: journal it, tell the listeners."""
+        self.journal.changed(flight.spec.id, flight.status.state, flight.status.reason)
+        assert flight.handle is not None
+        self.dispatch.job_changed(flight.handle, before, flight.status, flight.cluster)
+
+    def land(self, flight: Flight) -> None:
+        """A round is over: deliver the errors of the calls that will never come, or send what is left once more."""
+        ended, left = flight.sort_out()
+        for call, said in ended.items():
+            error = said if isinstance(said, ClustrixError) else self._explain(flight, said, call)
+            flight.entry.ends[str(call)] = error_data(error)
+            flight.arrived.add(call)
+            flight.deliver(call, None, error)
+        self.monitor(flight.cluster).drop(flight.spec.id)
+        if left and not flight.withdrawn:
+            self._again(flight, left)
+            return
+        self._over(flight)
+
+    def _explain(self, flight: Flight, said: Any, call: int) -> ClustrixError:
+        assert flight.handle is not None
+        tasks = [i for i, task in flight.status.tasks.items() if task is said]
+        handle = dataclasses.replace(flight.handle, task=tasks[0] if tasks else 0)
+        try:
+            log = self.dispatch.logs(handle, flight.cluster, -TAIL).text
+        except ClustrixError:
+            log = ""  # the end is known; its log is a courtesy
+        return explain(said, flight.spec, handle, flight.cluster, log)
+
+    def _again(self, flight: Flight, left: Sequence[int]) -> None:
+        flight.todo = list(left)
+        flight.spec = dataclasses.replace(flight.spec, round=flight.spec.round + 1)
+        flight.entry.spec.update(_spec_json(flight.spec), todo=list(left))
+        self.journal.again(flight.spec.id, flight.entry.spec, self.name)
+        self._start(flight)
+
+    def _over(self, flight: Flight) -> None:
+        entry, before = flight.entry, flight.status
+        failed = bool(entry.ends) or flight.inbox.raised
+        state = JobState.FAILED if failed else JobState.SUCCEEDED
+        if entry.ends:
+            state = JobState(next(iter(entry.ends.values()))["data"].get("state", JobState.FAILED.value))
+        entry.phase, entry.state = OVER, state.value
+        entry.reason = next((end["data"].get("reason") or "" for end in entry.ends.values()), "")
+        cleanup = entry.settings.get("cleanup", "success")
+        keep = cleanup == "never" or (cleanup == "success" and (failed or flight.inbox.unreadable))
+        self.journal.end(entry, discard=not keep)
+        self._forget(flight)
+        if state is not before.state and flight.handle is not None:
+            flight.status = dataclasses.replace(before, state=state)
+            self.dispatch.job_changed(flight.handle, before, flight.status, flight.cluster)
+
+    def _forget(self, flight: Flight) -> None:
+        with self._lock:
+            self._flights.pop(flight.spec.id, None)
+            self._submissions.pop(flight.spec.id, None)
+        shutil.rmtree(self.outbox / flight.spec.id, ignore_errors=True)
+
+    # -- what callers ask about jobs
+
+    def attach(self, job: str, deliver: CLAIM_RESULT) -> Flight:
+        """Deliver the outcomes of a job of this or an earlier process: those that are here now, the rest as they come."""
+        entry = self.journal.get(job)
+        flight = self._flight(entry, self.places.cluster(places.from_json(entry.settings), _resources(entry)), deliver)
+        flight.read()
+        if entry.phase in (OVER, REFUSED):
+            self._deliver_ends(flight)
+        elif entry.handle is not None and entry.phase != "intent":
+            flight.cluster = self.places.ready(flight.cluster)
+            flight.take_off(flight.spec, entry.handle)
+            self._track(flight)
+        else:
+            self._take_over(flight)
+        return flight
+
+    def _track(self, flight: Flight) -> None:
+        with self._lock:
+            self._flights[flight.spec.id] = flight
+        self.monitor(flight.cluster).watch(flight)
+
+    def _take_over(self, flight: Flight) -> None:
+        """Finish the submission of a client that has died; while it lives, wait for it to get through."""
+        entry = flight.entry
+        if entry.owner == self.name or alive.is_alive(self.home, entry.owner):
+            threading.Thread(target=self._wait_for_owner, args=(flight,), daemon=True).start()
+        elif self.journal.adopt(entry.id, entry.owner, self.name):
+            self._start(flight, look_first=True)
+
+    def _wait_for_owner(self, flight: Flight) -> None:
+        entry = flight.entry
+        while entry.phase == "intent":
+            time.sleep(0.2)
+            entry = self.journal.get(entry.id)
+            if entry.phase == "intent" and not (entry.owner == self.name or alive.is_alive(self.home, entry.owner)):
+                flight.entry = entry
+                self._take_over(flight)
+                return
+        flight.entry = entry
+        if entry.handle is not None and entry.phase not in (OVER, REFUSED):
+            flight.cluster = self.places.ready(flight.cluster)
+            flight.take_off(_job_spec(entry), entry.handle)
+            self._track(flight)
+            return
+        flight.read()
+        self._deliver_ends(flight)
+
+    def _deliver_ends(self, flight: Flight) -> None:
+        ends = flight.entry.ends
+        for call in flight.missing:
+            data = ends.get(str(call)) or ends.get("*")
+            error = error_from(data) if data else JobLost(
+                f"the results of job {flight.spec.id} are no longer on this machine", job=flight.spec.id
+            )
+            flight.arrived.add(call)
+            flight.deliver(call, None, error)
+
+    def cancel(self, flight: Flight) -> bool:
+        """End a job. True once the scheduler took it, or before it ever got there; False when it was over."""
+        if flight.entry.phase in (OVER, REFUSED) or flight.complete:
+            return False
+        flight.withdrawn = True
+        with self._lock:
+            submission = self._submissions.get(flight.spec.id)
+        if submission is not None and not submission.cancel():
+            submission.result()
+        if flight.complete:
+            return False
+        if flight.handle is not None:
+            self.dispatch.cancel([flight.handle], flight.cluster)
+            self.monitor(flight.cluster).drop(flight.spec.id)
+        error = CancelledByCaller(
+            f"{flight.spec.label} (job {flight.spec.id}) was cancelled here", job=flight.spec.id, state="CANCELLED"
+        )
+        flight.entry.ends.update({str(call): error_data(error) for call in flight.missing})
+        missing = flight.missing
+        flight.arrived.update(missing)
+        self._over(flight)
+        for call in missing:
+            flight.deliver(call, None, error)
+        return True
+
+    def status(self, job: str) -> JobStatus:
+        """Return what is known of a job; asks the scheduler for one in flight."""
+        entry = self.journal.get(job)
+        if entry.phase in (OVER, REFUSED) or entry.handle is None:
+            return JobStatus(JobState(entry.state), reason=entry.reason)
+        cluster = self.places.ready(
+            self.places.cluster(places.from_json(entry.settings), _resources(entry))
+        )
+        return self.dispatch.status([entry.handle], cluster)[entry.id]
+
+    def logs(self, job: str, since: int = 0, task: int = 0) -> LogChunk:
+        """Return a task's output from an offset on; nothing before the job was accepted."""
+        entry = self.journal.get(job)
+        if entry.handle is None:
+            return LogChunk("", max(since, 0))
+        cluster = self.places.ready(
+            self.places.cluster(places.from_json(entry.settings), _resources(entry))
+        )
+        return self.dispatch.logs(dataclasses.replace(entry.handle, task=task), cluster, since)
+
+    def monitor(self, cluster: Cluster) -> Monitor:
+        """Return the one monitor of a cluster."""
+        with self._lock:
+            return self._monitors.setdefault(cluster.name, Monitor(self, cluster))
+
+    def _flight(self, entry: Entry, cluster: Cluster, deliver: CLAIM_RESULT) -> Flight:
+        spec = _job_spec(entry)
+        mirror = self.mirrors / entry.id
+        todo = entry.spec.get("todo") or list(range(spec.calls))
+        inbox = Inbox(mirror, entry.id, keys.job_key(self.home, entry.id), spec.calls)
+        return Flight(entry, spec, cluster, mirror, deliver, inbox, todo)
+
+    def _finish_orphans(self) -> None:
+        """Finish what clients that died had promised to submit."""
+        for entry in self.journal.intents():
+            if not alive.is_alive(self.home, entry.owner) and self.journal.adopt(entry.id, entry.owner, self.name):
+                try:
+                    cluster = self.places.cluster(places.from_json(entry.settings), _resources(entry))
+                except ClustrixError:
+                    continue  # its plugin or configuration is gone; `clustrix jobs` still shows it
+                self._start(self._flight(entry, cluster, lambda call, value, error: None), look_first=True)
+
+
+def _spec_json(spec: JobSpec) -> dict[str, Any]:
+    data = dataclasses.asdict(dataclasses.replace(spec, files={}))
+    del data["files"]
+    return data
+
+
+def _job_spec(entry: Entry) -> JobSpec:
+    known = {f.name for f in dataclasses.fields(JobSpec)}
+    data = {name: value for name, value in entry.spec.items() if name in known}
+    return JobSpec(**{**data, "resources": _resources(entry)})
+
+
+def _resources(entry: Entry) -> Resources:
+    return Resources(**entry.spec["resources"])
+
+
+def _cwd(settings: ClusterConfig) -> str | None:
+    # Without a host the job runs where the client's files are, so relative paths go on meaning the same.
+    return None if settings.host else os.getcwd()
+
+
+def _wrapped(error: BaseException) -> ClustrixError:
+    wrapped = SubmitRejected(f"the job could not be submitted: {type(error).__name__}: {error}")
+    wrapped.__cause__ = error
+    return wrapped
+
+
+__all__ = ["Engine", "Request"]

@@ -1,0 +1,174 @@
+"""One job between submission and its last outcome: what has arrived, what is known, and what follows from it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from clustrix_core.batch.queue import read_marker
+from clustrix_core.engine import cadence
+from clustrix_core.engine.inbox import Inbox
+from clustrix_core.errors import PayloadError
+from clustrix_core.journal import Entry
+from clustrix_core.model import Cluster, JobHandle, JobSpec, JobState, JobStatus, TaskStatus
+
+GRACE = 2.0  # seconds between a scheduler's word of a failure and believing that no result will come
+LAG = 60.0  # the same after a success: shared file systems show new files late
+UNKNOWN_FOR = 180.0  # seconds without a trace after which a job is LOST
+CLAIM_RESULT = Callable[[int, object, BaseException | None], None]
+
+
+@dataclass
+class Flight:
+    """A job in flight. ``deliver(call, value, error)`` is called once for every call."""
+
+    entry: Entry
+    spec: JobSpec
+    cluster: Cluster
+    mirror: Path
+    deliver: CLAIM_RESULT
+    inbox: Inbox
+    todo: list[int]
+    handle: JobHandle | None = None
+    status: JobStatus = field(default_factory=lambda: JobStatus(JobState.PENDING))
+    arrived: set[int] = field(default_factory=set)
+    born: float = field(default_factory=time.monotonic)
+    news: float = field(default_factory=time.monotonic)
+    asked: float = 0.0
+    known: float = field(default_factory=time.monotonic)
+    started: float | None = None
+    over_since: float | None = None
+    withdrawn: bool = False
+
+    @property
+    def missing(self) -> list[int]:
+        return [call for call in range(self.spec.calls) if call not in self.arrived]
+
+    @property
+    def complete(self) -> bool:
+        return len(self.arrived) == self.spec.calls
+
+    def take_off(self, spec: JobSpec, handle: JobHandle) -> None:
+        """A round was accepted by the scheduler."""
+        self.spec, self.handle = spec, handle
+        self.status = JobStatus(JobState.PENDING)
+        self.born = self.news = self.known = time.monotonic()
+        self.started = self.over_since = None
+        self.asked = 0.0
+
+    def read(self) -> None:
+        """Deliver what is new in the mirror."""
+        self.news = time.monotonic()
+        for call, value, error in self.inbox.read():
+            if call not in self.arrived:
+                self.arrived.add(call)
+                self.deliver(call, value, error)
+        if self.started is None and self.inbox.seen(self.spec.round):
+            self.started = self.news
+
+    def markers(self) -> dict[int, TaskStatus]:
+        """Return what the markers of this round say, by task."""
+        found = {}
+        for path in self.mirror.glob(f"status-{self.spec.round}.*"):
+            index = path.name.rpartition(".")[2]
+            said = read_marker(path.read_text("utf-8", "replace"))
+            if said and index.isdigit():
+                found[int(index)] = said
+        return found
+
+    def wants_to_ask(self, now: float) -> bool:
+        """Return whether it is time to ask the scheduler about this job."""
+        if self.complete:
+            return False
+        if self.over_since is None and len(self.markers()) >= self.spec.tasks:
+            return now - self.asked >= 0.5
+        to_end = self.started + self.spec.walltime - now if self.started and self.spec.walltime else None
+        return now - max(self.asked, self.born) >= cadence.next_ask(now - self.born, to_end)
+
+    def heard(self, status: JobStatus, now: float) -> None:
+        """Take in what the scheduler said."""
+        self.asked = now
+        if status.state is JobState.UNKNOWN:
+            if now - self.known > UNKNOWN_FOR:
+                tried = f"neither the scheduler nor the job directory has known it for {UNKNOWN_FOR:.0f} s"
+                status = JobStatus(JobState.LOST, reason=tried)
+            else:
+                return
+        else:
+            self.known = now
+        if status.state is JobState.RUNNING and self.started is None:
+            self.started = now
+        self.status = status
+        if not status.state.over:
+            self.over_since = None
+            self._drop_stale_markers(status)
+        elif self.over_since is None:
+            self.over_since = now
+
+    def _drop_stale_markers(self, status: JobStatus) -> None:
+        # A requeued job removes its marker when it starts again; our copy must go as well.
+        for index, marker in self.markers().items():
+            if marker.exit_code and not status.task(index).state.over:
+                (self.mirror / f"status-{self.spec.round}.{index}").unlink(missing_ok=True)
+
+    def landed(self, now: float) -> bool:
+        """Return whether nothing more will come of this round."""
+        if self.complete:
+            return True
+        if self.inbox.forged is not None and self.spec.calls == 1:
+            return True
+        return self.over_since is not None and now - self.over_since >= self._grace()
+
+    def _grace(self) -> float:
+        if self.status.state is JobState.LOST:
+            return 0.0
+        all_markers = len(self.markers()) >= self.spec.tasks
+        if all_markers and (self.spec.calls > 1 or self.status.state is not JobState.SUCCEEDED):
+            return GRACE / 2
+        return LAG if self.status.state is JobState.SUCCEEDED else GRACE
+
+    def sort_out(self) -> tuple[Mapping[int, TaskStatus | PayloadError], list[int]]:
+        """Return how the missing calls of this round ended, and those that no task had begun.
+
+        A slot runs the calls that it claimed in order, so of those without a result the first was running when the
+        task ended; the others were not begun.
+        """
+        missing = set(self.missing)
+        if self.inbox.forged is not None:
+            return {call: self.inbox.forged for call in missing}, []
+        ended: dict[int, TaskStatus | PayloadError] = {}
+        for call, (task, words) in self.inbox.died.items():
+            if call in missing:
+                ended[call] = self._death(task, words)
+        for task, positions in self.inbox.claims(self.spec.round):
+            said = self.status.task(task)
+            running = [self.todo[p] for p in positions if p < len(self.todo) and self.todo[p] in missing]
+            if running and said.state is not JobState.SUCCEEDED and not any(call in ended for call in running):
+                ended[running[0]] = said
+        left = sorted(missing - set(ended))
+        progress = bool(self.inbox.claimed(self.spec.round))
+        if not left or (progress and self.status.state is not JobState.CANCELLED and self._advanced(left)):
+            return ended, left
+        whole = self._whole()
+        return {**ended, **{call: whole for call in left}}, []
+
+    def _advanced(self, left: Iterable[int]) -> bool:
+        """Return whether this round brought anything: another one like it must not go on for ever."""
+        return len(list(left)) < len(self.todo)
+
+    def _whole(self) -> TaskStatus:
+        said = next((t for t in self.status.tasks.values() if t.state.over and t.state is not JobState.SUCCEEDED), None)
+        if said is not None:
+            return said
+        state = self.status.state
+        if state is JobState.SUCCEEDED:
+            return TaskStatus(JobState.LOST, reason="it ended without an error, but its results never appeared")
+        return TaskStatus(state, self.status.word, self.status.reason, self.status.exit_code)
+
+    def _death(self, task: int, words: str) -> TaskStatus:
+        said = self.status.task(task)
+        if said.state.over and said.state not in (JobState.SUCCEEDED, JobState.FAILED):
+            return said
+        return replace(said, state=JobState.FAILED, reason=words)

@@ -1,0 +1,163 @@
+"""The records of one job as they arrive in its mirror: signatures checked first, then unpickled, never the other way."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from clustrix_core import payload
+from clustrix_core.errors import CannotTravel, ForgedResult, JobFailed, RemoteError, ResultUnreadable
+from clustrix_core.worker import records
+
+Outcome = tuple[int, Any, BaseException | None]
+_FILE = re.compile(r"results-(\d+)\.(\d+)\.\d+\.\d+\Z")
+
+
+class RemoteTraceback(Exception):
+    """Carries a remote traceback where Python has no notes (3.10)."""
+
+
+class Inbox:
+    """Reads ``results-*`` files of a mirror, each from where it was read last."""
+
+    def __init__(self, mirror: Path, job: str, key: str, calls: int) -> None:
+        self.forged: ForgedResult | None = None
+        self.died: dict[int, tuple[int, str]] = {}
+        self.raised = False
+        self.unreadable = False
+        self._mirror, self._job, self._calls = mirror, job, calls
+        self._signer = records.Signer(bytes.fromhex(key), job)
+        self._read_to: dict[str, int] = {}
+        self._claimed: dict[str, list[tuple[int, int]]] = defaultdict(list)
+
+    def seen(self, round: int) -> bool:
+        """Return whether a task of this round has begun."""
+        return any(name.startswith(f"results-{round}.") for name in self._read_to)
+
+    def claimed(self, round: int) -> list[tuple[int, int]]:
+        """Return all (first, count) that the slots of a round have claimed."""
+        return [claim for run, claims in self._claimed.items() if run.startswith(f"{round}.") for claim in claims]
+
+    def claims(self, round: int) -> Iterator[tuple[int, list[int]]]:
+        """Yield (task, positions) of the latest claim of each slot of a round."""
+        for run, claims in self._claimed.items():
+            if run.startswith(f"{round}.") and claims:
+                first, count = claims[-1]
+                yield int(run.split(".")[1]), list(range(first, first + count))
+
+    def read(self) -> Iterator[Outcome]:
+        """Yield the outcomes that are new. A file with a forged record is not read any further."""
+        if not self._mirror.is_dir():
+            return
+        for path in sorted(self._mirror.iterdir()):
+            if _FILE.match(path.name):
+                yield from self._read_file(path)
+
+    def _read_file(self, path: Path) -> Iterator[Outcome]:
+        run = path.name.removeprefix("results-")
+        with path.open("rb") as file:
+            try:
+                for record in records.read_all(file, self._read_to.setdefault(path.name, 0), self._signer):
+                    self._read_to[path.name] = record.end
+                    if record.header.get("run") != run:
+                        raise records.ForgedRecord("a record of another run")
+                    yield from self._take(file, record, path)
+            except records.ForgedRecord as error:
+                self.forged = ForgedResult(
+                    f"a result of job {self._job} is not signed by it and was not loaded: {error}",
+                    job=self._job,
+                    path=str(path),
+                    hint="Somebody or something has changed the job's files on the cluster.",
+                )
+
+    def _take(self, file: BinaryIO, record: records.Record, path: Path) -> Iterator[Outcome]:
+        header, kind = record.header, record.header.get("kind")
+        if kind == "claimed":
+            self._claimed[header["run"]].append((int(header["first"]), int(header["count"])))
+            return
+        call = header.get("call")
+        if not isinstance(call, int) or not 0 <= call < self._calls:
+            raise records.ForgedRecord(f"call {call!r} of {self._calls}")
+        if kind == "died":
+            words = f"killed by signal {header['signal']}" if header.get("signal") else f"exit code {header.get('exit')}"
+            self.died[call] = (int(header["run"].split(".")[1]), f"the process of the call was {words}")
+            return
+        value, error = self._outcome(str(kind), file, record, path)
+        self.raised = self.raised or error is not None
+        yield call, value, error
+
+    def _outcome(
+        self, kind: str, file: BinaryIO, record: records.Record, path: Path
+    ) -> tuple[Any, BaseException | None]:
+        header = record.header
+        if kind == "error-text":
+            return None, _text_error(header)
+        if kind == "unreturnable":
+            return None, CannotTravel(
+                f"the function returned, but its result cannot be pickled: {header.get('message')}",
+                hint=f"It was {str(header.get('repr'))[:200]}; result.json in the job directory keeps that.",
+            )
+        try:
+            loaded = payload.load(kind, file, record.offset, record.sizes)
+        except Exception as problem:  # unpickling runs the constructors of anybody's classes
+            if kind == "error":
+                return None, _text_error(header)
+            self.unreadable = True
+            return None, self._kept(problem, path)
+        if kind == "error":
+            return None, with_traceback(loaded, header)
+        if kind == "json" and loaded:
+            return loaded, JobFailed(f"the command ended with exit code {loaded}", job=self._job, exit_code=loaded)
+        return loaded, None
+
+    def _kept(self, problem: Exception, path: Path) -> ResultUnreadable:
+        error = ResultUnreadable(
+            f"the result of job {self._job} cannot be unpickled here: {type(problem).__name__}: {problem}",
+            path=str(path),
+            hint=f"It is kept in {path}. Import what it needs, then: clustrix result {self._job}",
+        )
+        error.__cause__ = problem
+        return error
+
+
+def _text_error(header: Mapping[str, Any]) -> RemoteError:
+    error = RemoteError(
+        f"{header.get('type')}: {header.get('message')}",
+        type_name=str(header.get("type")),
+        hint="The exception itself could not be sent; this is its text.",
+    )
+    return with_traceback(error, header)  # type: ignore[return-value]
+
+
+def with_traceback(error: BaseException, header: Mapping[str, Any]) -> BaseException:
+    """Attach the remote traceback: as ``remote_traceback`` and as a note; the exception's own chain stays as it is."""
+    text = str(header.get("traceback") or "").rstrip()
+    if not text:
+        return error
+    shown = f"--- where it was raised, on {header.get('host', 'the cluster')} ---\n{text}"
+    try:
+        error.remote_traceback = text  # type: ignore[attr-defined]
+    except AttributeError:  # a class with __slots__; the note still tells
+        pass
+    if sys.version_info >= (3, 11):
+        error.add_note(shown)
+    else:
+        _put_before(error, RemoteTraceback("\n" + shown))
+    return error
+
+
+def _put_before(error: BaseException, traceback: BaseException) -> None:
+    """Put a traceback where Python shows it first: behind the last link of the chain, whose own links stay."""
+    seen = set()
+    last = error
+    while id(last) not in seen:
+        seen.add(id(last))
+        link = last.__cause__ or (None if last.__suppress_context__ else last.__context__)
+        if link is None:
+            last.__context__, last.__suppress_context__ = traceback, False
+            return
+        last = link

@@ -1,0 +1,118 @@
+"""One thread for all jobs of a cluster: it looks, asks the scheduler when that is due, and hands over what arrives."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from clustrix_core.engine import cadence
+from clustrix_core.engine.flight import Flight
+from clustrix_core.errors import ClustrixError
+from clustrix_core.model import Cluster, JobHandle
+
+if TYPE_CHECKING:
+    from clustrix_core.engine.engine import Engine
+
+_log = logging.getLogger("clustrix.monitor")
+_TIDY_AFTER = 1.0  # seconds of idleness after which left files are removed without waiting for another reason to call
+_BACKOFF = 60.0
+
+
+class Monitor:
+    """Watches the jobs of one cluster from a daemon thread."""
+
+    def __init__(self, engine: Engine, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self._engine = engine
+        self._flights: dict[str, Flight] = {}
+        self._wake = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._failures = 0
+        self._tidy_at: float | None = None
+
+    def watch(self, flight: Flight) -> None:
+        """Start to look after a job."""
+        with self._wake:
+            self._flights[flight.spec.id] = flight
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._run, name=f"clustrix {self.cluster.name}", daemon=True)
+                self._thread.start()
+            self._wake.notify()
+
+    def drop(self, job: str) -> None:
+        """Stop looking after a job."""
+        with self._wake:
+            self._flights.pop(job, None)
+            self._tidy_at = time.monotonic() + _TIDY_AFTER
+            self._wake.notify()
+
+    def _run(self) -> None:
+        while True:
+            with self._wake:
+                self._wake.wait(self._pause())
+                flights = list(self._flights.values())
+            if not flights and (self._tidy_at is None or time.monotonic() < self._tidy_at):
+                continue
+            try:
+                self._poll(flights)
+                self._failures = 0
+            except ClustrixError as error:
+                self._trouble(error, flights)
+            except Exception as error:  # a bug of ours or of a plugin must not leave callers waiting
+                _log.exception("the monitor of %s failed", self.cluster.name)
+                self._give_up(error, flights)
+
+    def _pause(self) -> float | None:
+        now = time.monotonic()
+        if self._failures:
+            return min(_BACKOFF, 0.5 * 2**self._failures) * random.uniform(0.5, 1.0)
+        if self._flights:
+            return cadence.next_look(now - max(flight.news for flight in self._flights.values()))
+        return max(self._tidy_at - now, 0.0) if self._tidy_at is not None else None
+
+    def _poll(self, flights: list[Flight]) -> None:
+        dispatch, journal = self._engine.dispatch, self._engine.journal
+        garbage = journal.garbage(self.cluster.name) if self._tidy_at is not None else []
+        handles = [flight.handle for flight in flights if flight.handle is not None]
+        fetched = dispatch.fetch([*handles, *garbage], self._engine.mirrors, self.cluster)
+        if garbage:
+            journal.removed(garbage)
+        self._tidy_at = None
+        for flight in flights:
+            if fetched[flight.spec.id].new:
+                flight.read()
+        self._ask([flight for flight in flights if not flight.complete])
+        now = time.monotonic()
+        for flight in flights:
+            if flight.landed(now):
+                self._engine.land(flight)
+
+    def _ask(self, flights: list[Flight]) -> None:
+        now = time.monotonic()
+        if not any(flight.wants_to_ask(now) for flight in flights):
+            return
+        handles: list[JobHandle] = [flight.handle for flight in flights if flight.handle is not None]
+        answers = self._engine.dispatch.status(handles, self.cluster)
+        for flight in flights:
+            before = flight.status
+            flight.heard(answers[flight.spec.id], time.monotonic())
+            if flight.status != before:
+                flight.news = time.monotonic()
+                self._engine.changed(flight, before)
+
+    def _trouble(self, error: ClustrixError, flights: list[Flight]) -> None:
+        if not error.transient:
+            self._give_up(error, flights)
+            return
+        self._failures += 1
+        _log.warning("%s does not answer, trying again: %s", self.cluster.name, error)
+
+    def _give_up(self, error: Exception, flights: list[Flight]) -> None:
+        """Tell the callers; the jobs themselves go on, and another client can fetch their results."""
+        for flight in flights:
+            self.drop(flight.spec.id)
+            for call in flight.missing:
+                flight.deliver(call, None, error)

@@ -1,0 +1,103 @@
+"""From settings to a cluster that is ready: transports are shared, first contacts remembered."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shlex
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from clustrix_core import options
+from clustrix_core.config import ClusterConfig
+from clustrix_core.dispatch import Dispatch
+from clustrix_core.errors import ConfigError
+from clustrix_core.journal import Journal
+from clustrix_core.model import Cluster
+from clustrix_core.resources import Resources
+from clustrix_core.transport import Transport
+from clustrix_core.transport.connect import connect
+from clustrix_core.transport.login import Login
+
+FRESH = 60.0  # seconds for which what was seen of free room is used for packing
+_LOGIN = ("host", "port", "user", "key_file", "known_hosts", "proxy_jump", "ssh_config", "password")
+
+
+class Places:
+    """The clusters of one process, each with its one connection."""
+
+    def __init__(self, dispatch: Dispatch, journal: Journal) -> None:
+        self._dispatch = dispatch
+        self._journal = journal
+        self._transports: dict[str, Transport] = {}
+        self._locks: dict[str, threading.Lock] = {}
+        self._lock = threading.Lock()
+
+    def cluster(self, settings: ClusterConfig, resources: Resources) -> Cluster:
+        """Return the cluster that these settings describe, not yet contacted. Raises ConfigError, BackendNotInstalled."""
+        info = self._dispatch.backend(settings.backend)
+        if info.needs_host and not settings.host:
+            raise ConfigError(
+                f"cluster {settings.name!r}: the backend {info.name!r} needs a host", hint="Set host: in its configuration."
+            )
+        return Cluster(
+            name=settings.name,
+            backend=settings.backend,
+            options=options.build(info.options, settings.options, where=f"options of cluster {settings.name!r}"),
+            transport=self._transport(settings),
+            work_dir=settings.work_dir,
+            python=settings.python or (shlex.quote(sys.executable) if _here(settings) else "python3"),
+            resources=resources,
+        )
+
+    def ready(self, cluster: Cluster, *, fresh: bool = False, again: bool = False) -> Cluster:
+        """Return the cluster with its site: remembered, or asked for. ``fresh``: what is free must be recent."""
+        key = _key(cluster)
+        with self._lock:
+            lock = self._locks.setdefault(key, threading.Lock())
+        with lock:
+            site = self._journal.site(key)
+            if site is None or again or (fresh and time.time() - site.seen > FRESH):
+                cluster = self._dispatch.provision(cluster)
+                site = cluster.site
+                if site is not None:
+                    self._journal.remember(key, site)
+            return cluster.at(site) if site is not None else cluster
+
+    def _transport(self, settings: ClusterConfig) -> Transport:
+        kind = settings.transport or ("paramiko" if settings.host else "local")
+        login = {name: getattr(settings, name) for name in _LOGIN if getattr(settings, name) is not None}
+        key = json.dumps([kind, login], sort_keys=True, default=str)
+        with self._lock:
+            if key not in self._transports:
+                self._transports[key] = connect(kind, Login(**login) if settings.host else None)
+            return self._transports[key]
+
+    def close(self) -> None:
+        """Drop all connections."""
+        with self._lock:
+            for transport in self._transports.values():
+                transport.close()
+
+
+def _here(settings: ClusterConfig) -> bool:
+    return settings.backend == "local" and not settings.host
+
+
+def _key(cluster: Cluster) -> str:
+    return json.dumps([cluster.name, cluster.backend, cluster.work_dir, cluster.python, cluster.resources.partition])
+
+
+def to_json(settings: ClusterConfig) -> dict[str, Any]:
+    """Return settings as JSON-safe data, without the password."""
+    data = dataclasses.asdict(settings)
+    data.pop("password", None)
+    return json.loads(json.dumps(data, default=list))  # type: ignore[no-any-return]
+
+
+def from_json(data: Mapping[str, Any]) -> ClusterConfig:
+    """Return the settings again. A password is taken from the present configuration."""
+    return ClusterConfig(**data)

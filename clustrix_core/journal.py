@@ -1,0 +1,229 @@
+"""What this user's clients have asked for and what became of it, in one SQLite file that survives them.
+
+The journal is also core's own plugin: the innermost wrapper of ``submit``, so that a handle is on disk before any other
+code can raise.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+import time
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from clustrix_core.errors import ClustrixError, ConfigError
+from clustrix_core.hookspecs import hookimpl
+from clustrix_core.model import Cluster, JobHandle, JobSpec, JobState, Site
+
+_SCHEMA = """
+create table if not exists jobs (
+    id text primary key, label text not null, cluster text not null, settings text not null, kind text not null,
+    spec text not null, phase text not null, state text not null, reason text not null default '',
+    created real not null, finished real, handle text, ends text not null default '{}',
+    owner text not null, on_cluster integer not null default 0);
+create index if not exists jobs_open on jobs (phase) where phase in ('intent', 'submitted');
+create index if not exists jobs_created on jobs (created);
+create index if not exists jobs_left on jobs (cluster) where on_cluster = 2;
+create table if not exists sites (cluster text primary key, site text not null);
+"""
+INTENT, SUBMITTED, OVER, REFUSED = "intent", "submitted", "over", "refused"
+_NOTHING, _FILES, _GARBAGE = 0, 1, 2  # on_cluster
+
+
+@dataclass
+class Entry:
+    """One job as journalled. ``spec`` holds the shape (JSON), ``ends`` the typed ends by call, ``phase`` is one of
+    intent (not yet accepted), submitted, over (everything that will ever come is here) and refused."""
+
+    id: str
+    label: str
+    cluster: str
+    settings: dict[str, Any]
+    kind: str
+    spec: dict[str, Any]
+    owner: str
+    phase: str = INTENT
+    state: str = JobState.PENDING.value
+    reason: str = ""
+    created: float = field(default_factory=time.time)
+    finished: float | None = None
+    handle: JobHandle | None = None
+    ends: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+class Journal:
+    """The journal in ``home``. Safe for threads; several processes may use one file."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self._lock = threading.RLock()
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._db = sqlite3.connect(home / "jobs.db", timeout=30, check_same_thread=False, isolation_level=None)
+        self._db.row_factory = sqlite3.Row
+        self._db.execute("pragma busy_timeout = 30000")
+        # WAL needs shared memory, which network file systems lack; SQLite then answers with the mode it kept.
+        self._db.execute("pragma journal_mode = wal")
+        with self._writing():
+            for statement in _SCHEMA.split(";"):
+                self._db.execute(statement)
+
+    def close(self) -> None:
+        with self._lock:
+            self._db.close()
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            self._db.execute("begin immediate")
+            try:
+                yield self._db
+            except BaseException:
+                self._db.execute("rollback")
+                raise
+            self._db.execute("commit")
+
+    def add(self, entry: Entry) -> None:
+        """Write an intent; it is on disk when this returns."""
+        row = asdict(entry)
+        row["handle"] = None
+        for name in ("settings", "spec", "ends"):
+            row[name] = json.dumps(row[name])
+        names = ", ".join(row)
+        with self._writing() as db:
+            db.execute(f"insert into jobs ({names}) values ({', '.join('?' * len(row))})", list(row.values()))
+
+    def submitted(self, job: str, handle: JobHandle) -> None:
+        """Write that the scheduler has accepted a job, with what finds it again."""
+        values = (json.dumps(handle.to_json()), SUBMITTED, _FILES, job)
+        with self._writing() as db:
+            db.execute("update jobs set handle = ?, phase = ?, on_cluster = ? where id = ?", values)
+
+    def again(self, job: str, spec: Mapping[str, Any], owner: str) -> None:
+        """Write the intent of a follow-up round."""
+        with self._writing() as db:
+            db.execute(
+                "update jobs set phase = ?, spec = ?, owner = ?, handle = null where id = ?",
+                (INTENT, json.dumps(spec), owner, job),
+            )
+
+    def shaped(self, job: str, spec: Mapping[str, Any]) -> None:
+        with self._writing() as db:
+            db.execute("update jobs set spec = ? where id = ?", (json.dumps(spec), job))
+
+    def changed(self, job: str, state: JobState, reason: str) -> None:
+        with self._writing() as db:
+            db.execute("update jobs set state = ?, reason = ? where id = ?", (state.value, reason, job))
+
+    def end(self, entry: Entry, *, discard: bool) -> None:
+        """Write how a job ended. ``discard``: what it left on the cluster may go."""
+        with self._writing() as db:
+            db.execute(
+                "update jobs set phase = ?, state = ?, reason = ?, ends = ?, finished = ?,"
+                " on_cluster = case when on_cluster = 1 and ? then 2 else on_cluster end where id = ?",
+                (entry.phase, entry.state, entry.reason, json.dumps(entry.ends), time.time(), discard, entry.id),
+            )
+
+    def adopt(self, job: str, before: str, owner: str) -> bool:
+        """Take over an intent from a client that has died; False when somebody else was faster."""
+        with self._writing() as db:
+            done = db.execute(
+                "update jobs set owner = ? where id = ? and owner = ? and phase = ?", (owner, job, before, INTENT)
+            )
+            return done.rowcount == 1
+
+    def get(self, job: str) -> Entry:
+        """Return a job by its id or an unambiguous beginning of it. Raises ConfigError."""
+        if not job or not job.isalnum():
+            raise ConfigError(f"{job!r} is not the id of a job")
+        rows = self._rows("select * from jobs where id >= ? and id < ? order by id limit 6", (job, job + "g"))
+        if len(rows) == 1:
+            return _entry(rows[0])
+        if not rows:
+            raise ConfigError(f"there is no job {job!r}", hint="`clustrix jobs` lists them.")
+        raise ConfigError(f"{job!r} is short for {', '.join(row['id'] for row in rows)}", hint="Give more of the id.")
+
+    def entries(self, *, only_open: bool = False, limit: int | None = None) -> list[Entry]:
+        """Return jobs, the latest first."""
+        where = "where phase in ('intent', 'submitted')" if only_open else ""
+        rows = self._rows(f"select * from jobs {where} order by created desc limit ?", (-1 if limit is None else limit,))
+        return [_entry(row) for row in rows]
+
+    def intents(self) -> list[Entry]:
+        """Return the jobs that no scheduler has accepted yet."""
+        return [_entry(row) for row in self._rows("select * from jobs where phase = ? order by created", (INTENT,))]
+
+    def garbage(self, cluster: str) -> list[JobHandle]:
+        """Return the handles of jobs whose files on this cluster may be removed."""
+        rows = self._rows(
+            "select handle from jobs where cluster = ? and on_cluster = ? and handle is not null limit 500",
+            (cluster, _GARBAGE),
+        )
+        return [JobHandle.from_json({**json.loads(row["handle"]), "discard": True}) for row in rows]
+
+    def removed(self, handles: list[JobHandle]) -> None:
+        with self._writing() as db:
+            db.executemany("update jobs set on_cluster = ? where id = ?", [(_NOTHING, handle.job) for handle in handles])
+
+    def forget(self, job: str) -> None:
+        with self._writing() as db:
+            db.execute("delete from jobs where id = ?", (job,))
+
+    def discard(self, job: str) -> None:
+        """Let what a job left on the cluster be removed at the next contact."""
+        with self._writing() as db:
+            db.execute("update jobs set on_cluster = ? where id = ? and on_cluster = ?", (_GARBAGE, job, _FILES))
+
+    def site(self, key: str) -> Site | None:
+        """Return what the first contact with a cluster has learnt, if there was one."""
+        rows = self._rows("select site from sites where cluster = ?", (key,))
+        return Site.from_json(json.loads(rows[0]["site"])) if rows else None
+
+    def remember(self, key: str, site: Site) -> None:
+        with self._writing() as db:
+            db.execute("insert or replace into sites values (?, ?)", (key, json.dumps(site.to_json())))
+
+    def _rows(self, query: str, values: tuple[Any, ...] = ()) -> list[sqlite3.Row]:
+        with self._lock:
+            return self._db.execute(query, values).fetchall()
+
+
+class Innermost:
+    """The journal as a plugin."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+
+    @hookimpl(wrapper=True, trylast=True)
+    def submit(self, job: JobSpec, script: str, cluster: Cluster) -> Generator[None, JobHandle, JobHandle]:
+        handle = yield
+        if isinstance(handle, JobHandle):
+            self._journal.submitted(job.id, handle)
+        return handle
+
+
+def _entry(row: sqlite3.Row) -> Entry:
+    data = dict(row)
+    data.pop("on_cluster")
+    for name in ("settings", "spec", "ends"):
+        data[name] = json.loads(data[name])
+    data["handle"] = JobHandle.from_json(json.loads(data["handle"])) if data["handle"] else None
+    return Entry(**data)
+
+
+def error_data(error: ClustrixError) -> dict[str, Any]:
+    """Return an error of ours as JSON-safe data; ``error_from`` makes it again."""
+    plain = {k: v for k, v in vars(error).items() if isinstance(v, (str, int, float, bool, type(None)))}
+    return {"type": type(error).__name__, "message": str(error.args[0]) if error.args else "", "data": plain}
+
+
+def error_from(data: Mapping[str, Any]) -> ClustrixError:
+    from clustrix_core import errors
+
+    kind = getattr(errors, str(data["type"]), ClustrixError)
+    error: ClustrixError = kind(data["message"], **data["data"])
+    return error

@@ -1,0 +1,92 @@
+"""Slurm for Clustrix. Written against Slurm 22.05; parses plain `-o`/`-P` text, so older and newer ones are read too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from clustrix_core import batch
+from clustrix_core.hookspecs import hookimpl
+from clustrix_core.model import BackendInfo, Cluster, Fetched, JobHandle, JobSpec, JobStatus, LogChunk, Problem
+from clustrix_slurm import answers, probe
+from clustrix_slurm.directives import directives
+
+
+@dataclass(frozen=True)
+class SlurmOptions:
+    """What only Slurm knows."""
+
+    reservation: str | None = field(default=None, metadata={"help": "reservation to run in"})
+    requeue: bool | None = field(default=None, metadata={"help": "run again after a node failure or preemption"})
+
+
+SLURM = batch.Dialect(
+    name="slurm",
+    directives=directives,
+    submit=lambda job, cluster: ["sbatch", "--parsable", f"job-{job.round}.sh"],
+    read_job_id=answers.read_job_id,
+    queries=(
+        batch.Query(answers.squeue, answers.read_squeue),
+        batch.Query(answers.sacct, answers.read_sacct, answers.NO_ACCOUNTING),
+    ),
+    cancel=lambda handles, cluster: ["scancel", *(handle.native for handle in handles)],
+    states=answers.STATES,
+    unsure=answers.UNSURE,
+    task="${SLURM_ARRAY_TASK_ID:-0}",
+    directory="$SLURM_SUBMIT_DIR",
+    native="$SLURM_JOB_ID",
+    probe=probe.command,
+    read_probe=probe.read,
+    check=probe.check,
+)
+
+
+@hookimpl
+def describe_backend() -> BackendInfo:
+    return BackendInfo("slurm", SlurmOptions, "Slurm, on a login node over SSH or on this machine")
+
+
+@hookimpl
+def check(cluster: Cluster) -> Sequence[Problem]:
+    return batch.check(SLURM, cluster)
+
+
+@hookimpl
+def provision(cluster: Cluster) -> Cluster:
+    return batch.provision(SLURM, cluster)
+
+
+@hookimpl
+def render_script(job: JobSpec, cluster: Cluster) -> str:
+    return batch.render(SLURM, job, cluster)
+
+
+@hookimpl
+def submit(job: JobSpec, script: str, cluster: Cluster) -> JobHandle:
+    return batch.submit(SLURM, job, script, cluster)
+
+
+@hookimpl
+def find(job: JobSpec, cluster: Cluster) -> JobHandle | None:
+    return batch.find(SLURM, job, cluster)
+
+
+@hookimpl
+def status(handles: Sequence[JobHandle], cluster: Cluster) -> Mapping[str, JobStatus]:
+    return batch.status(SLURM, handles, cluster)
+
+
+@hookimpl
+def fetch(handles: Sequence[JobHandle], into: Path, cluster: Cluster) -> Mapping[str, Fetched]:
+    return batch.fetch(handles, into, cluster)
+
+
+@hookimpl
+def logs(handle: JobHandle, cluster: Cluster, since: int) -> LogChunk:
+    return batch.logs(handle, cluster, since)
+
+
+@hookimpl
+def cancel(handles: Sequence[JobHandle], cluster: Cluster) -> None:
+    batch.cancel(SLURM, handles, cluster)

@@ -1,0 +1,99 @@
+"""What Slurm's commands are asked, and what they answer."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator, Sequence
+
+from clustrix_core.batch import Row
+from clustrix_core.batch.queue import expand
+from clustrix_core.errors import TransportError
+from clustrix_core.model import Cluster, JobHandle, JobState
+
+# squeue(1), "JOB STATE CODES". COMPLETING still holds its node; SPECIAL_EXIT and the like wait for somebody's hand.
+STATES = {
+    "PENDING": JobState.PENDING,
+    "CONFIGURING": JobState.PENDING,
+    "REQUEUED": JobState.PENDING,
+    "REQUEUE_FED": JobState.PENDING,
+    "REQUEUE_HOLD": JobState.PENDING,
+    "RESV_DEL_HOLD": JobState.PENDING,
+    "SPECIAL_EXIT": JobState.PENDING,
+    "RUNNING": JobState.RUNNING,
+    "COMPLETING": JobState.RUNNING,
+    "RESIZING": JobState.RUNNING,
+    "SIGNALING": JobState.RUNNING,
+    "STAGE_OUT": JobState.RUNNING,
+    "STOPPED": JobState.RUNNING,
+    "SUSPENDED": JobState.RUNNING,
+    "COMPLETED": JobState.SUCCEEDED,
+    "FAILED": JobState.FAILED,
+    "LAUNCH_FAILED": JobState.FAILED,
+    "RECONFIG_FAIL": JobState.FAILED,
+    "CANCELLED": JobState.CANCELLED,
+    "REVOKED": JobState.CANCELLED,
+    "TIMEOUT": JobState.TIMEOUT,
+    "DEADLINE": JobState.TIMEOUT,
+    "OUT_OF_MEMORY": JobState.OUT_OF_MEMORY,
+    "NODE_FAIL": JobState.NODE_FAIL,
+    "BOOT_FAIL": JobState.NODE_FAIL,
+    "PREEMPTED": JobState.PREEMPTED,
+}
+NO_ACCOUNTING = re.compile("accounting storage is disabled", re.IGNORECASE)
+# sbatch fails with these although slurmctld may have accepted the job.
+UNSURE = re.compile("Socket timed out|Unable to contact slurm controller|Zero Bytes were transmitted", re.IGNORECASE)
+_DAY = 86400
+
+
+def read_job_id(answer: str) -> str:
+    """Return the job id of ``sbatch --parsable``: ``123`` or ``123;cluster``."""
+    match = re.search(r"^(\d+)(?:;\S+)?\s*\Z", answer, re.MULTILINE)
+    if match is None:
+        raise TransportError(f"sbatch answered {answer.strip()[:200]!r}, which names no job; there may be one")
+    return match[1]
+
+
+def squeue(handles: Sequence[JobHandle], cluster: Cluster) -> Sequence[str]:
+    """All jobs of the user, arrays unexpanded: the size of the question does not grow with the jobs in flight."""
+    user = cluster.site.user if cluster.site else ""
+    # With -t all a job is still shown for MinJobAge after its end, with its state.
+    return ["squeue", "-h", "-t", "all", *(["-u", user] if user else ["--me"]), "-o", "%F|%K|%T|%r|%j"]
+
+
+def read_squeue(handles: Sequence[JobHandle], answer: str) -> Iterator[Row]:
+    for line in answer.splitlines():
+        fields = line.split("|", 4)
+        if len(fields) == 5:
+            native, index, word, reason, name = fields
+            yield Row(native, name, word, "" if reason == "None" else reason, None, _tasks(index))
+
+
+def sacct(handles: Sequence[JobHandle], cluster: Cluster) -> Sequence[str]:
+    """By name: job ids are used again after a reset. Without a start time the window begins at midnight."""
+    known = [handle.submitted for handle in handles if handle.submitted]
+    since = time.strftime("%Y-%m-%d", time.localtime(min(known, default=time.time() - 30 * _DAY) - 2 * _DAY))
+    names = ",".join(handle.name for handle in handles)
+    return ["sacct", "-X", "-n", "-P", "-S", since, "--name", names, "-o", "JobID,State,ExitCode,JobName"]
+
+
+def read_sacct(handles: Sequence[JobHandle], answer: str) -> Iterator[Row]:
+    for line in answer.splitlines():
+        fields = line.split("|", 3)
+        if len(fields) == 4:
+            native, _, index = fields[0].partition("_")
+            word, _, reason = fields[1].partition(" ")
+            yield Row(native, fields[3], word, reason, _exit_code(fields[2]), _tasks(index.strip("[]")))
+
+
+def _tasks(indexes: str) -> tuple[int, ...]:
+    return tuple(expand(indexes))
+
+
+def _exit_code(text: str) -> int | None:
+    """``3:0`` is exit code 3, ``0:9`` died of signal 9, which a shell calls 137."""
+    match = re.fullmatch(r"(\d+):(\d+)", text)
+    if match is None:
+        return None
+    code, signal = int(match[1]), int(match[2])
+    return 128 + signal if signal and not code else code

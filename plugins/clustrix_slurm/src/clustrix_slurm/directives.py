@@ -1,0 +1,60 @@
+"""The head of a Slurm script."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+from clustrix_core.errors import ConfigError
+from clustrix_core.model import Cluster, JobSpec
+from clustrix_core.resources import format_time
+
+
+def directives(job: JobSpec, cluster: Cluster) -> Sequence[str]:
+    """Return the ``#SBATCH`` lines of a job."""
+    return [f"#SBATCH {option}" for option in [*_ours(job), *_resources(job), *_options(cluster), *_raw(job)]]
+
+
+def _ours(job: JobSpec) -> Iterator[str]:
+    yield f"--job-name={job.name}"
+    if job.tasks > 1:
+        limit = f"%{job.max_parallel}" if job.max_parallel else ""
+        yield f"--array=0-{job.tasks - 1}{limit}"
+    yield f"--output=log-{job.round}.{'%a' if job.tasks > 1 else '0'}"
+    yield "--open-mode=append"  # a requeued job goes on in the same log
+    yield "--kill-on-invalid-dep=yes"  # without it a job whose dependency failed stays pending for ever
+
+
+def _resources(job: JobSpec) -> Iterator[str]:
+    asked = job.resources
+    yield f"--cpus-per-task={asked.cores * job.width}"
+    if asked.nodes is not None:
+        yield f"--nodes={asked.nodes}"
+    if asked.memory is not None:
+        yield f"--mem={math.ceil(asked.memory * job.width / 2**20)}M"
+    if job.walltime is not None:
+        yield f"--time={format_time(job.walltime)}"
+    if asked.gpus is not None:
+        # --gres counts per node and every Slurm has it; --gpus needs select/cons_tres.
+        kind, _, number = str(asked.gpus).rpartition(":")
+        yield f"--gres=gpu:{kind + ':' if kind else ''}{int(number) * job.width}"
+    for option in ("partition", "account", "qos", "constraint"):
+        value = getattr(asked, option)
+        if value is not None:
+            yield f"--{option}={value}"
+    if asked.exclusive:
+        yield "--exclusive"
+
+
+def _options(cluster: Cluster) -> Iterator[str]:
+    if cluster.options.reservation is not None:
+        yield f"--reservation={cluster.options.reservation}"
+    if cluster.options.requeue is not None:
+        yield "--requeue" if cluster.options.requeue else "--no-requeue"
+
+
+def _raw(job: JobSpec) -> Iterator[str]:
+    for line in job.resources.directives:
+        if not line.startswith("-"):
+            raise ConfigError(f"directives: {line!r} is not an option of sbatch", hint='Write it like "--mail-type=END".')
+        yield line
