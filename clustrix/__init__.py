@@ -10,43 +10,48 @@
     for result in simulate.map(range(10_000), steps=100): ...
 """
 
-from clustrix_core import __version__
-from clustrix_core.api.executor import Executor
-from clustrix_core.api.function import cluster
-from clustrix_core.api.job import Job
-from clustrix_core.api.map import Map
-from clustrix_core.api.session import get_job, jobs
-from clustrix_core.config import ClusterConfig, configure
-from clustrix_core.errors import (
-    AuthenticationError,
-    BackendNotInstalled,
-    CancelledByCaller,
-    CannotTravel,
-    ClustrixError,
-    CommandError,
-    ConfigError,
-    ForgedResult,
-    HostKeyError,
-    InsideJobError,
-    JobCancelled,
-    JobError,
-    JobFailed,
-    JobLost,
-    JobOutOfMemory,
-    JobPreempted,
-    JobTimeout,
-    NodeFailed,
-    PayloadError,
-    PluginError,
-    RemoteError,
-    ResultUnreadable,
-    StagingError,
-    SubmitRejected,
-    TransportError,
-)
-from clustrix_core.model import JobState
-from clustrix_core.resources import Resources
-from clustrix_core.worker.inside import current_job
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from clustrix_core import __version__ as __version__
+
+if TYPE_CHECKING:
+    from clustrix_core.api.executor import Executor
+    from clustrix_core.api.function import cluster
+    from clustrix_core.api.job import Job
+    from clustrix_core.api.map import Map
+    from clustrix_core.api.session import get_job, jobs
+    from clustrix_core.config import ClusterConfig, configure
+    from clustrix_core.errors import (
+        AuthenticationError,
+        BackendNotInstalled,
+        CancelledByCaller,
+        CannotTravel,
+        ClustrixError,
+        CommandError,
+        ConfigError,
+        ForgedResult,
+        HostKeyError,
+        InsideJobError,
+        JobCancelled,
+        JobError,
+        JobFailed,
+        JobLost,
+        JobOutOfMemory,
+        JobPreempted,
+        JobTimeout,
+        NodeFailed,
+        PayloadError,
+        PluginError,
+        RemoteError,
+        ResultUnreadable,
+        StagingError,
+        SubmitRejected,
+        TransportError,
+    )
+    from clustrix_core.model import JobState
+    from clustrix_core.resources import Resources
+    from clustrix_core.worker.inside import current_job
 
 __all__ = [
     "AuthenticationError",
@@ -87,3 +92,30 @@ __all__ = [
     "get_job",
     "jobs",
 ]
+
+_ERRORS = "clustrix_core.errors"
+_HOMES = {
+    "ClusterConfig": "clustrix_core.config",
+    "Executor": "clustrix_core.api.executor",
+    "Job": "clustrix_core.api.job",
+    "JobState": "clustrix_core.model",
+    "Map": "clustrix_core.api.map",
+    "Resources": "clustrix_core.resources",
+    "cluster": "clustrix_core.api.function",
+    "configure": "clustrix_core.config",
+    "current_job": "clustrix_core.worker.inside",
+    "get_job": "clustrix_core.api.session",
+    "jobs": "clustrix_core.api.session",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Names are imported at first use: `import clustrix` in a script's head must cost next to nothing.
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_HOMES.get(name, _ERRORS)), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

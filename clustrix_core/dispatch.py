@@ -37,13 +37,13 @@ class Dispatch:
 
     def provision(self, cluster: Cluster) -> Cluster:
         """Return the cluster ready for jobs. A backend without the hook is ready as it is."""
-        answer = self._ask("provision", cluster, cluster=cluster)
+        answer = self._ask("provision", cluster)
         if answer is not None and not isinstance(answer, Cluster):
             raise self._broken("provision", cluster, answer)
         return answer or cluster
 
     def release(self, cluster: Cluster) -> None:
-        self._ask("release", cluster, cluster=cluster)
+        self._ask("release", cluster)
 
     def render_script(self, job: JobSpec, cluster: Cluster) -> str:
         return self._promised("render_script", cluster, str, job=job)
@@ -52,7 +52,7 @@ class Dispatch:
         return self._promised("submit", cluster, JobHandle, job=job, script=script)
 
     def find(self, job: JobSpec, cluster: Cluster) -> JobHandle | None:
-        answer = self._ask("find", cluster, job=job, cluster=cluster)
+        answer = self._ask("find", cluster, job=job)
         if answer is not None and not isinstance(answer, JobHandle):
             raise self._broken("find", cluster, answer)
         return answer
@@ -71,7 +71,7 @@ class Dispatch:
         return self._promised("logs", cluster, LogChunk, handle=handle, since=since)
 
     def cancel(self, handles: Sequence[JobHandle], cluster: Cluster) -> None:
-        self._ask("cancel", cluster, handles=handles, cluster=cluster)
+        self._ask("cancel", cluster, handles=handles)
 
     def job_changed(self, handle: JobHandle, before: JobStatus, after: JobStatus, cluster: Cluster) -> None:
         self._tell("job_changed", handle=handle, before=before, after=after, cluster=cluster)
@@ -84,7 +84,7 @@ class Dispatch:
         manager = self.plugins.manager
         caller = manager.subset_hook_caller(hook, remove_plugins=self.plugins.others(cluster.backend))
         try:
-            return caller(**arguments)
+            return caller(cluster=cluster, **arguments)
         except ClustrixError as error:
             for name, value in self._where(cluster).items():
                 if getattr(error, name) is None:
@@ -92,7 +92,7 @@ class Dispatch:
             raise
 
     def _promised(self, hook: str, cluster: Cluster, kind: type, **arguments: Any) -> Any:
-        answer = self._ask(hook, cluster, cluster=cluster, **arguments)
+        answer = self._ask(hook, cluster, **arguments)
         if not isinstance(answer, kind):
             raise self._broken(hook, cluster, answer)
         return answer

@@ -31,7 +31,7 @@ class Executor(concurrent.futures.Executor):
         self._jobs: weakref.WeakSet[Job[Any]] = weakref.WeakSet()
         self._maps: weakref.WeakSet[Map[Any]] = weakref.WeakSet()
 
-    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Job[T]:  # type: ignore[override]
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Job[T]:
         """Send one call off; returns its Job. Raises RuntimeError after ``shutdown``."""
         with self._lock:
             self._check_open()
@@ -39,7 +39,7 @@ class Executor(concurrent.futures.Executor):
             self._jobs.add(job)
             return job
 
-    def map(  # type: ignore[override]
+    def map(
         self, fn: Callable[..., T], *iterables: Iterable[Any], timeout: float | None = None, chunksize: int = 1, **_: Any
     ) -> Iterator[T]:
         """Send off one call for each element as one native array; returns an iterator over the values, in order.

@@ -80,7 +80,7 @@ class ClusterFunction(Generic[P, R]):
         """
         if not iterables:
             raise TypeError("map() needs at least one iterable")
-        calls = [(args, {}) for args in zip(*iterables)]  # noqa: B905 - like the builtin, up to the shortest
+        calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = [(args, {}) for args in zip(*iterables)]  # noqa: B905 - like the builtin, up to the shortest
         for args, _ in calls:
             _check_call(self.local, args, constants)
         result: Map[R] = Map(len(calls), label(self.local), self._options.return_exceptions)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import concurrent.futures
 import threading
 from collections.abc import Callable, Generator
@@ -12,6 +11,8 @@ from clustrix_core.errors import CancelledByCaller, CannotTravel
 from clustrix_core.model import JobStatus
 
 if TYPE_CHECKING:
+    import asyncio
+
     from clustrix_core.engine import Engine, Flight
 
 T = TypeVar("T")
@@ -119,6 +120,8 @@ class Job(concurrent.futures.Future, Generic[T]):  # type: ignore[type-arg]
 
 def _as_asyncio(job: Job[T]) -> asyncio.Future[T]:
     """Like ``asyncio.wrap_future``, but cancelling talks to the scheduler in a thread, not in the event loop."""
+    import asyncio  # costs as much as the rest of Clustrix together
+
     loop = asyncio.get_running_loop()
     waiting: asyncio.Future[T] = loop.create_future()
 
@@ -149,7 +152,8 @@ def _as_asyncio(job: Job[T]) -> asyncio.Future[T]:
 
 def read_all(read: Callable[[int], Any]) -> str:
     """Return a whole log, chunk by chunk."""
-    text, since = [], 0
+    text: list[str] = []
+    since = 0
     while True:
         chunk = read(since)
         if chunk.next <= since or not chunk.text:

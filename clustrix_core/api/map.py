@@ -73,7 +73,7 @@ class Map(Generic[T]):
         """Yield each call as it finishes. Raises TimeoutError ``timeout`` seconds after the call of this method."""
         deadline = None if timeout is None else time.monotonic() + timeout
         for number in range(self._calls):
-            self._wait(lambda number=number: len(self._order) > number, deadline)  # type: ignore[misc]
+            self._wait(lambda number=number: len(self._order) > number, deadline)
             index = self._order[number]
             yield Done(index, *self._outcomes[index])
 

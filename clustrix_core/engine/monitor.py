@@ -68,7 +68,7 @@ class Monitor:
     def _pause(self) -> float | None:
         now = time.monotonic()
         if self._failures:
-            return min(_BACKOFF, 0.5 * 2**self._failures) * random.uniform(0.5, 1.0)
+            return min(_BACKOFF, 0.5 * 2.0**self._failures) * random.uniform(0.5, 1.0)
         if self._flights:
             return cadence.next_look(now - max(flight.news for flight in self._flights.values()))
         return max(self._tidy_at - now, 0.0) if self._tidy_at is not None else None
