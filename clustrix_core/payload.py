@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import io
 import json
 import linecache
-import pickle
+import os
 import site
 import sys
 import sysconfig
@@ -192,21 +193,23 @@ def _own_modules_by_value() -> Iterator[None]:
 _NOT_OWN = {"__main__", "__mp_main__", "clustrix", "clustrix_core", "cloudpickle"}
 
 
-def _installed_roots() -> tuple[Path, ...]:
-    paths = {*map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib")), site.getusersitepackages()}
-    return tuple(Path(path).resolve() for path in paths if path) + tuple(
-        Path(entry).resolve() for entry in sys.path if Path(entry).name in ("site-packages", "dist-packages")
-    )
+@functools.cache
+def _installed_roots() -> tuple[str, ...]:
+    named = {*map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib")), site.getusersitepackages()}
+    entries = [entry for entry in sys.path if Path(entry).name in ("site-packages", "dist-packages")]
+    return tuple({os.path.realpath(path) + os.sep for path in [*named, *entries] if path})
+
+
+@functools.cache
+def _is_own_file(file: str) -> bool:
+    return not file.endswith((".so", ".pyd")) and not os.path.realpath(file).startswith(_installed_roots())
 
 
 def _is_own(module: Any) -> bool:
     name, file = getattr(module, "__name__", ""), getattr(module, "__file__", None)
-    if not isinstance(module, ModuleType) or not file or name.split(".")[0] in _NOT_OWN or sys.modules.get(name) is not module:
+    if not isinstance(module, ModuleType) or not isinstance(file, str) or sys.modules.get(name) is not module:
         return False
-    if str(file).endswith((".so", ".pyd")):
-        return False
-    path = Path(file).resolve()
-    return not any(root in path.parents for root in _installed_roots())
+    return name.split(".")[0] not in _NOT_OWN and _is_own_file(file)
 
 
 def sources(function: Callable[..., Any]) -> dict[str, str]:
