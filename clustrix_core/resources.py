@@ -14,13 +14,13 @@ ALIASES = {"queue": "partition"}  # other words for a resource
 
 _UNITS = {"": 1, "b": 1, **{p + s: 1024 ** (i + 1) for i, p in enumerate("kmgtp") for s in ("", "b", "ib")}}
 _SECONDS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
-_AMOUNT = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?)\s*([a-z]*)")
+_AMOUNT = re.compile(r"([0-9]{1,19}(?:\.[0-9]{1,18})?)\s*([a-z]*)")
 _CLOCK = re.compile(r"(?:([0-9]{1,6})-)?([0-9]{1,9}):([0-9]{1,2})(?::([0-9]{1,2}))?")
 _WHOLE = re.compile(r"[0-9]{1,18}")
 _WORD = re.compile(r"[A-Za-z0-9_.,:=@%+/\-]+")
 _CONSTRAINT = re.compile(r"[A-Za-z0-9_.,:=@%+/&|\[\]()*\-]+")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_GPUS = re.compile(r"[A-Za-z0-9_.\-]+:[1-9][0-9]{0,5}")
+_GPUS = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.\-]*:[1-9][0-9]{0,5}")
 
 _MOST = 10**6  # cores, nodes or GPUs: more is a slip of the keyboard
 _MEMORY = (1024**2, 1024**6)  # below it "8" was meant to be 8GB
@@ -34,12 +34,12 @@ def parse_memory(value: str | int | float, name: str = "memory") -> int:
     """
     match = _AMOUNT.fullmatch(_amount(value).lower())
     if not match or match[2] not in _UNITS:
-        raise ConfigError(f"{name}={value!r} is not an amount of memory", hint='Write it like "8GB" or "512MB".')
+        raise ConfigError(f"{name}={quoted(value)} is not an amount of memory", hint='Write it like "8GB" or "512MB".')
     # Whole numbers stay whole: a float loses digits above 2**53.
     size = int(match[1]) * _UNITS[match[2]] if "." not in match[1] else int(float(match[1]) * _UNITS[match[2]])
     if not _MEMORY[0] <= size <= _MEMORY[1]:
         what = "bytes, too little" if size < _MEMORY[0] else "bytes, more than there is"
-        raise ConfigError(f"{name}={value!r} is {size} {what}", hint='Write it like "8GB" or "512MB".')
+        raise ConfigError(f"{name}={quoted(value)} is {size} {what}", hint='Write it like "8GB" or "512MB".')
     return size
 
 
@@ -60,7 +60,7 @@ def parse_time(value: str | int | float, name: str = "time") -> int:
     clock = _CLOCK.fullmatch(text)
     seconds = _clock(clock, value, name) if clock else _duration(text)
     if not 0 < seconds <= _TIME:
-        raise ConfigError(f"{name}={value!r} is not a walltime", hint='Write it like "01:30:00", "90m" or "36h".')
+        raise ConfigError(f"{name}={quoted(value)} is not a walltime", hint='Write it like "01:30:00", "90m" or "36h".')
     return seconds
 
 
@@ -76,6 +76,15 @@ def nearest(word: str, known: Iterable[object]) -> str:
     names = sorted(str(name) for name in known)
     close = difflib.get_close_matches(word, names, 1)
     return f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(names)}."
+
+
+def quoted(value: object) -> str:
+    """Return how an error message shows a value: its repr, cut short, whatever its repr does."""
+    try:
+        text = repr(value)
+    except Exception:
+        text = f"<{type(value).__name__}>"
+    return text if len(text) <= 200 else f"{text[:200]}…"
 
 
 def _help(text: str, default: Any = None, **extra: Any) -> Any:
@@ -139,13 +148,16 @@ def _amount(value: Any) -> str:
         return value.strip()
     if isinstance(value, float):
         return format(value, "f")
-    return str(operator.index(value)) if hasattr(value, "__index__") and not isinstance(value, bool) else ""
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        return ""
+    number = operator.index(value)
+    return str(number) if 0 <= number < 10**19 else ""
 
 
 def _clock(match: re.Match[str], value: object, name: str) -> int:
     # Without seconds, "90:00" would be minutes to Slurm and hours to people: ask for all three.
     if match[4] is None:
-        raise ConfigError(f"{name}={value!r} is ambiguous", hint='Write hours, minutes and seconds: "01:30:00".')
+        raise ConfigError(f"{name}={quoted(value)} is ambiguous", hint='Write hours, minutes and seconds: "01:30:00".')
     days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
     if minutes > 59 or seconds > 59 or (match[1] and hours > 23):
         return 0
@@ -161,16 +173,16 @@ def _whole(name: str, value: Any) -> int:
     if isinstance(value, str) and _WHOLE.fullmatch(value.strip()):
         value = int(value)
     if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise ConfigError(f"{name}={value!r} is not a whole number of at least 1")
+        raise ConfigError(f"{name}={quoted(value)} is not a whole number of at least 1")
     number = operator.index(value)
     if not 1 <= number <= _MOST:
-        raise ConfigError(f"{name}={number} is not a whole number from 1 to {_MOST}")
+        raise ConfigError(f"{name}={quoted(number)} is not a whole number from 1 to {_MOST}")
     return number
 
 
 def _flag(name: str, value: Any) -> bool:
     if not isinstance(value, bool):
-        raise ConfigError(f"{name}={value!r} is neither true nor false")
+        raise ConfigError(f"{name}={quoted(value)} is neither true nor false")
     return value
 
 
@@ -182,32 +194,32 @@ def _gpus(name: str, value: Any) -> int | str:
 
 def _text(name: str, value: Any) -> str:
     if not isinstance(value, str) or not value.strip():
-        raise ConfigError(f"{name}: {value!r} is not a line of text")
+        raise ConfigError(f"{name}: {quoted(value)} is not a line of text")
     return value
 
 
 def _line(name: str, value: Any) -> str:
     # isprintable is False for control characters, line ends of any kind and lone surrogates.
     if not _text(name, value).isprintable():
-        raise ConfigError(f"{name}: {value!r} holds a character that cannot be sent")
+        raise ConfigError(f"{name}: {quoted(value)} holds a character that cannot be sent")
     return str(value)
 
 
 def _shell(name: str, value: Any) -> str:
     if any(bad in _text(name, value) for bad in "\0\r") or not _encodes(value):
-        raise ConfigError(f"{name}: {value!r} holds a character that cannot be sent")
+        raise ConfigError(f"{name}: {quoted(value)} holds a character that cannot be sent")
     return str(value)
 
 
 def _word(name: str, value: Any, allowed: re.Pattern[str] = _WORD) -> str:
     if not isinstance(value, str) or not allowed.fullmatch(value) or value.startswith("-"):
-        raise ConfigError(f"{name}={value!r} is not a name that a scheduler knows")
+        raise ConfigError(f"{name}={quoted(value)} is not a name that a scheduler knows")
     return value
 
 
 def _several(name: str, value: Any, check: Callable[[str, Any], str]) -> tuple[str, ...]:
     if isinstance(value, bytes) or not isinstance(value, (str, Sequence, Set)):
-        raise ConfigError(f"{name}={value!r} is not a list of text")
+        raise ConfigError(f"{name}={quoted(value)} is not a list of text")
     return tuple(check(name, item) for item in ((value,) if isinstance(value, str) else value))
 
 
@@ -221,7 +233,7 @@ def _env(name: str, value: Any) -> dict[str, str]:
         raise ConfigError(f"{name} is not a mapping of names to values")
     for key, content in value.items():
         if not isinstance(key, str) or not _VARIABLE.fullmatch(key):
-            raise ConfigError(f"{name}: {key!r} is not the name of a variable")
+            raise ConfigError(f"{name}: {quoted(key)} is not the name of a variable")
         if isinstance(content, bool) or not isinstance(content, (str, int, float)):
             raise ConfigError(f"{name}: the value of {key} is not text", hint=f'Write it in quotes: {key}: "…"')
         if "\0" in str(content) or not _encodes(str(content)):

@@ -8,15 +8,16 @@ from collections.abc import Mapping
 from copy import copy
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from clustrix_core.config.flat import Given, modern
 from clustrix_core.errors import ConfigError
-from clustrix_core.options import Origin, convert, is_secret
+from clustrix_core.options import Origin, build, convert, is_secret
 from clustrix_core.options import settings as settings_of
-from clustrix_core.resources import Resources
+from clustrix_core.resources import Resources, quoted
 
 HIDDEN = "********"
+T = TypeVar("T")
 
 _BACKEND = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 _HOST = re.compile(r"[A-Za-z0-9_.:][A-Za-z0-9_.:%-]{0,254}")
@@ -65,7 +66,6 @@ class ClusterConfig:
         default_factory=Resources, metadata={"help": "what every call there starts from: see below"}
     )
     options: Mapping[str, Any] = field(default_factory=dict, hash=False, metadata={"help": "the backend's own options"})
-    origin: Origin = field(default=Origin(), init=False, repr=False, compare=False)
 
     def __init__(self, **settings: Any) -> None:
         given = modern(settings, Origin())
@@ -90,12 +90,12 @@ class ClusterConfig:
         values["name"] = name or values.get("name") or values["backend"]
         for key, setting in settings_of(ClusterConfig).items():
             object.__setattr__(self, key, values.get(key, copy(setting.default)))
-        object.__setattr__(self, "origin", given.origin)
+        self.__dict__["_origin"] = given.origin
         for field_name, check in _CHECKS.items():
             value = getattr(self, field_name)
             complaint = check(value) if value is not None else None
             if complaint:
-                raise given.origin.at(field_name).error(f"{field_name}={value!r:.200} {complaint[0]}", complaint[1])
+                raise given.origin.at(field_name).error(f"{field_name}={quoted(value)} {complaint[0]}", complaint[1])
         if self.backend == "local" and self.host:
             raise given.origin.at("host").error(
                 f"host={self.host!r}, but the backend local runs jobs on this machine",
@@ -122,13 +122,26 @@ class ClusterConfig:
                 found[name] = dict(value) if isinstance(value, Mapping) else value
         return found
 
-    def given(self) -> Given:
-        """Return the settings with where they came from, to lay others over them."""
-        return Given(self.settings(), self.origin)
+    def public(self) -> dict[str, Any]:
+        """Return ``settings()`` without secrets: what may be written to disk."""
+        found: dict[str, Any] = _without_secrets(self.settings())
+        return found
 
     def shown(self) -> dict[str, Any]:
         """Return ``settings()`` with every secret as asterisks."""
         return {name: _hidden(name, value) for name, value in self.settings().items()}
+
+    def typed_options(self, cls: type[T]) -> T:
+        """Return the options as the backend's dataclass. Raises ConfigError, with file and line where known."""
+        try:
+            return build(cls, self.options, self.given().origin.at("options"))
+        except ConfigError as error:
+            error.cluster = error.cluster or self.name
+            raise
+
+    def given(self) -> Given:
+        """Return the settings with where they came from, to lay others over them."""
+        return Given(self.settings(), self.__dict__["_origin"])
 
     def __repr__(self) -> str:
         inner = {"name": self.name, "backend": self.backend, **self.shown()}
@@ -136,6 +149,15 @@ class ClusterConfig:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return partial(ClusterConfig, **self.settings()), ()
+
+
+def _without_secrets(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        left = {key: _without_secrets(inner) for key, inner in value.items() if not is_secret(str(key))}
+        return {key: inner for key, inner in left.items() if inner != {} or value[key] == {}}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_without_secrets(inner) for inner in value)
+    return value
 
 
 def _hidden(name: str, value: Any) -> Any:

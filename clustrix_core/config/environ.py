@@ -6,6 +6,7 @@ import os
 
 from clustrix_core.config.flat import RESOURCES, SETTINGS, Given
 from clustrix_core.options import Origin
+from clustrix_core.options.convert import Unfit, pairs
 
 PREFIX = "CLUSTRIX_"
 
@@ -56,9 +57,17 @@ def _read(leave_out: frozenset[str]) -> Given:
         if name == target:
             given.values[name], parts[name] = value, Origin(f"${variable}")
         else:
-            given.values.setdefault("resources", {})[name] = value
+            given.values.setdefault("resources", {})[name] = _pairs(value) if name == "env" else value
             inner[name] = Origin(f"${variable}")
     if inner:
         parts["resources"] = Origin("the environment", parts=inner)
     given.origin = Origin(parts=parts)
     return given
+
+
+def _pairs(text: str) -> dict[str, str] | str:
+    # As a mapping, a file's own variables can be laid over it one by one.
+    try:
+        return pairs(text)
+    except Unfit:
+        return text

@@ -9,7 +9,7 @@ from typing import Any
 from clustrix_core.config.old import BACKENDS, DROPPED, OLD
 from clustrix_core.errors import ConfigError
 from clustrix_core.options import Origin
-from clustrix_core.resources import ALIASES, Resources, nearest
+from clustrix_core.resources import ALIASES, Resources, nearest, quoted
 
 SETTINGS = (
     "name",
@@ -121,7 +121,7 @@ def _target(written: str, place: Origin, more: tuple[str, ...]) -> tuple[str, st
     if name in RESOURCES:
         return "resources", name
     known = {*SETTINGS, *RESOURCES, *OLD, *more}
-    raise place.error(f"unknown key {written!r}", _hint(str(written), known))
+    raise place.error(f"unknown key {quoted(written)}", _hint(str(written), known))
 
 
 def _hint(word: str, known: set[str]) -> str:

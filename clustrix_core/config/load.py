@@ -12,10 +12,11 @@ from clustrix_core.config import environ
 from clustrix_core.config.cluster import HIDDEN, ClusterConfig
 from clustrix_core.config.file import read
 from clustrix_core.config.flat import Given, modern
+from clustrix_core.config.old import BACKENDS
 from clustrix_core.errors import ConfigError
 from clustrix_core.model import Problem
 from clustrix_core.options import Origin, is_secret
-from clustrix_core.resources import nearest
+from clustrix_core.resources import nearest, quoted
 
 NAMES = ("clustrix.yml", "clustrix.yaml", "clustrix.json")
 LOCAL = "local"  # the cluster that is there without being configured: this machine
@@ -51,11 +52,12 @@ class Config:
             found = _plain(LOCAL)
         if found is None:
             raise ConfigError(f"there is no cluster {name!r}", hint=self._known(str(name)))
-        if backend not in (None, found.backend):
+        if backend is not None and BACKENDS.get(backend, backend) != found.backend:
             raise ConfigError(f"the cluster {name!r} has the backend {found.backend}, not {backend}")
         return found
 
     def _of_backend(self, backend: str) -> ClusterConfig:
+        backend = BACKENDS.get(backend, backend)
         first = [self.default] if self.default else []
         for name in (*first, *self.clusters):
             if name in self.clusters and self.clusters[name].backend == backend:
@@ -77,7 +79,7 @@ def load(path: str | os.PathLike[str] | None = None) -> Config:
     ``~/.clustrix`` and ``/etc/clustrix``; without any, a Config without clusters whose default is this machine, or the
     cluster that environment variables describe. Raises ConfigError, with file and line.
     """
-    source = Path(path) if path is not None else search()
+    source = Path(path).expanduser() if path is not None else search()
     if source is None:
         return _environment()
     found = read(source)
@@ -102,13 +104,12 @@ def search() -> Path | None:
     """Return the configuration file that is meant, or None. Raises ConfigError when $CLUSTRIX_CONFIG names none."""
     named = os.environ.get("CLUSTRIX_CONFIG")
     if named:
-        path = Path(named).expanduser()
-        if not path.is_file():
+        if not os.path.isfile(os.path.expanduser(named)):
             raise Origin("$CLUSTRIX_CONFIG").error(f"there is no file {named!r}")
-        return path
+        return Path(named).expanduser().absolute()
     for folder in (Path(), home_path(), Path("/etc/clustrix")):
         for name in NAMES:
-            if (folder / name).is_file():
+            if os.path.isfile(folder / name):
                 return (folder / name).absolute()
     return None
 
@@ -126,7 +127,9 @@ def which(named: Any, clusters: Mapping[str, Any], origin: Origin) -> str | None
     if named is None:
         return next(iter(clusters)) if len(clusters) == 1 else None if clusters else LOCAL
     if not isinstance(named, str) or (named not in clusters and named != LOCAL):
-        raise origin.error(f"default={named!r} is not a configured cluster", nearest(str(named), {*clusters, LOCAL}))
+        raise origin.error(
+            f"default={quoted(named)} is not a configured cluster", nearest(str(named), {*clusters, LOCAL})
+        )
     return named
 
 
@@ -145,25 +148,26 @@ def _plain(backend: str) -> ClusterConfig:
 
 
 def _flat(data: Mapping[str, Any], origin: Origin, source: Path, exposed: bool) -> Config:
+    _guard(data, origin, exposed)
     given = modern(data, origin, _TOP)
-    _guard(given, exposed)
     cluster = completed(given, None, True)
     return Config(cluster.name, {cluster.name: cluster}, source, _problems([given]))
 
 
 def _clusters(data: Mapping[str, Any], origin: Origin, exposed: bool) -> Iterator[tuple[str, Given]]:
-    clusters, place = data.get("clusters") or {}, origin.at("clusters")
+    clusters, place = data.get("clusters"), origin.at("clusters")
+    clusters = {} if clusters is None else clusters
     if not isinstance(clusters, Mapping):
         raise place.error("clusters is not a mapping of names to clusters")
     for name, settings in clusters.items():
         at = place.at(name)
         try:
-            if not isinstance(settings or {}, Mapping):
+            if not isinstance(settings, (Mapping, type(None))):
                 raise at.error("is not a mapping of names to values")
+            _guard(settings, at, exposed)
             given = modern(settings or {}, at)
             if given.values.pop("name", name) != name:
                 raise given.origin.at("name").error(f"the name of this cluster is {name!r} already")
-            _guard(given, exposed)
             if not {"backend", "host"} & set(given.values) and set(_ACCESS) & set(given.values):
                 raise at.error("says how to log in, but neither backend nor host")
         except ConfigError as error:
@@ -182,9 +186,9 @@ def completed(given: Given, name: str | None, is_default: bool) -> ClusterConfig
     return ClusterConfig.of(given.over(below), name)
 
 
-def _guard(given: Given, exposed: bool) -> None:
+def _guard(settings: Any, origin: Origin, exposed: bool) -> None:
     """Refuse a plain secret in a file that others may read."""
-    for place, name, value in _secrets(given.values, given.origin):
+    for place, name, value in _secrets(settings, origin):
         if value == HIDDEN:
             raise place.error(f"{name} is only asterisks", "`clustrix config show` hides secrets; write the real one.")
         if exposed:
@@ -192,12 +196,13 @@ def _guard(given: Given, exposed: bool) -> None:
             raise place.error(f"{name} is in a file that others may read", hint)
 
 
-def _secrets(values: Mapping[str, Any], origin: Origin) -> Iterator[tuple[Origin, str, Any]]:
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _secrets(value, origin.at(name))
-        elif is_secret(str(name)) and value is not None:
+def _secrets(values: Any, origin: Origin) -> Iterator[tuple[Origin, str, Any]]:
+    pairs = values.items() if isinstance(values, Mapping) else enumerate(values) if isinstance(values, list) else ()
+    for name, value in pairs:
+        if is_secret(str(name)) and value is not None:
             yield origin.at(name), str(name), value
+        else:
+            yield from _secrets(value, origin.at(name))
 
 
 def _problems(givens: Any) -> tuple[Problem, ...]:

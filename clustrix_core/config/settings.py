@@ -99,12 +99,12 @@ def _made(name: str, value: ClusterConfig | Mapping[str, Any]) -> ClusterConfig:
     if not isinstance(value, Mapping):
         raise ConfigError(f"clusters[{name!r}] is neither a ClusterConfig nor a mapping")
     given = modern({key: inner for key, inner in value.items() if key != "name"}, Origin())
+    _warn(given)
     return ClusterConfig.of(given.over(environ.resources()), name)
 
 
 def _overlaid(given: Given, known: Mapping[str, ClusterConfig], default: str | None) -> ClusterConfig:
-    for note in given.notes:
-        warnings.warn(str(note), UserWarning, stacklevel=3)
+    _warn(given)
     name = given.values.get("name", default)
     below = known.get(name) if isinstance(name, str) else None
     if below is None and name == LOCAL:
@@ -112,6 +112,11 @@ def _overlaid(given: Given, known: Mapping[str, ClusterConfig], default: str | N
     if below is None or _elsewhere(given, below):
         return completed(given, None, is_default=True)
     return ClusterConfig.of(given.over(below.given()))
+
+
+def _warn(given: Given) -> None:
+    for note in given.notes:
+        warnings.warn(str(note), UserWarning, stacklevel=4)
 
 
 def _elsewhere(given: Given, below: ClusterConfig) -> bool:

@@ -12,7 +12,6 @@ from clustrix_core.config.file import PLAIN
 from clustrix_core.config.flat import RESOURCES
 from clustrix_core.config.load import LOCAL, Config
 from clustrix_core.config.old import BACKENDS, DROPPED, OLD
-from clustrix_core.options import is_secret
 from clustrix_core.resources import Resources, format_memory, format_time
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
@@ -80,7 +79,7 @@ def _cluster_schema(option_classes: Mapping[str, type]) -> dict[str, Any]:
 
 
 def _cluster(name: str, cluster: ClusterConfig, show: bool) -> dict[str, Any]:
-    found = cluster.shown() if show else _without_secrets(cluster.settings())
+    found = cluster.shown() if show else cluster.public()
     found.pop("name", None)
     found.setdefault("backend", cluster.backend)
     resources = found.get("resources", {})
@@ -89,14 +88,6 @@ def _cluster(name: str, cluster: ClusterConfig, show: bool) -> dict[str, Any]:
             resources[key] = text(resources[key])
     plain: dict[str, Any] = _plain({"backend": found.pop("backend"), **found})
     return plain
-
-
-def _without_secrets(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name: _without_secrets(value) if isinstance(value, Mapping) else value
-        for name, value in values.items()
-        if not is_secret(str(name))
-    }
 
 
 def _plain(value: Any) -> Any:

@@ -10,7 +10,7 @@ from clustrix_core.options.convert import Unfit, choose, fit
 from clustrix_core.options.origin import Origin
 from clustrix_core.options.setting import Setting, settings
 from clustrix_core.options.shown import wanted
-from clustrix_core.resources import nearest
+from clustrix_core.resources import nearest, quoted
 
 T = TypeVar("T")
 
@@ -42,12 +42,12 @@ def convert(cls: type, values: Any, origin: Origin) -> dict[str, Any]:
     Raises ConfigError as ``build`` does, but does not mind that something is missing.
     """
     if not isinstance(values, Mapping):
-        raise origin.error(f"{values!r} is not a mapping of names to values")
+        raise origin.error(f"{quoted(values)} is not a mapping of names to values")
     known = settings(cls)
     given = {}
     for name, value in values.items():
         if name not in known:
-            raise origin.at(name).error(f"unknown key {name!r}", nearest(str(name), known))
+            raise origin.at(name).error(f"unknown key {quoted(name)}", nearest(str(name), known))
         if value is not None or known[name].optional:
             given[name] = _checked(known[name], value, origin.at(name))
     return given
@@ -80,4 +80,4 @@ def _choice(setting: Setting, value: Any, origin: Origin) -> None:
 
 
 def _shown(setting: Setting, value: Any) -> str:
-    return setting.name if setting.secret else f"{setting.name}={value!r:.200}"
+    return setting.name if setting.secret else f"{setting.name}={quoted(value)}"

@@ -8,7 +8,7 @@ import math
 import operator
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import is_dataclass
 from pathlib import Path, PurePath
 from types import NoneType, UnionType
@@ -104,7 +104,7 @@ def _list(shape: Any, args: tuple[Any, ...], value: Any, origin: Origin, kind: s
 def _mapping(args: tuple[Any, ...], value: Any, origin: Origin) -> dict[Any, Any]:
     key_hint, value_hint = args or (Any, Any)
     if not isinstance(value, Mapping):
-        value = dict(_pairs(value))
+        value = pairs(value)
     done = {}
     for key, item in value.items():
         if value_hint is str and type(item) in (int, float) and origin.at(key).text is None:
@@ -113,16 +113,19 @@ def _mapping(args: tuple[Any, ...], value: Any, origin: Origin) -> dict[Any, Any
     return done
 
 
-def _pairs(value: Any) -> Iterator[tuple[str, str]]:
+def pairs(value: Any) -> dict[str, str]:
+    """Return the mapping that ``"a=1,b=2"`` or a list of such pairs stands for. Raises Unfit."""
     words = _NEXT_PAIR.split(value) if isinstance(value, str) else value
     if not isinstance(words, (list, tuple)):
         raise Unfit
+    found = {}
     for word in words:
         if not isinstance(word, str) or (word.strip() and "=" not in word):
             raise Unfit
         if word.strip():
             key, _, content = word.partition("=")
-            yield key.strip(), content
+            found[key.strip()] = content
+    return found
 
 
 def _inside(hint: Any, value: Any, origin: Origin, key: Any) -> Any:

@@ -99,7 +99,7 @@ def _default(setting: Setting) -> str:
     value = setting.default
     if value is MISSING:
         return "must be given"
-    if value is None or (isinstance(value, (tuple, list, dict)) and not value) or is_dataclass(value):
+    if value is None or (isinstance(value, (str, tuple, list, dict)) and not value) or is_dataclass(value):
         return ""
     if setting.kind in _FORMAT:
         return f"`{_FORMAT[setting.kind](value)}`"
