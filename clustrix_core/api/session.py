@@ -141,3 +141,11 @@ def get_job(id: str) -> Job[Any] | Map[Any]:
     found._bind(running, running.attach(entry.id, found._deliver))
     return found
 
+
+
+def close() -> None:
+    """Stop watching jobs and drop all connections of this process; the jobs themselves go on."""
+    with _lock:
+        for running in _engines.values():
+            running.close()
+        _engines.clear()

@@ -31,7 +31,7 @@ def _body(dialect: Dialect, job: JobSpec, cluster: Cluster) -> Iterator[str]:
     yield f"export CLUSTRIX_JOB={job.id} CLUSTRIX_TASK=\"$task\" CLUSTRIX_SCHEDULER_ID=\"{dialect.native}\""
     yield from preparation(job.resources)
     yield 'cd "$here" || exit 72'
-    yield f'{python(cluster)} "$here/../../../worker/{bundle.digest()}" run {job.round} "$task"'
+    yield f'{python(cluster)} "${{here%/*/*/*}}/worker/{bundle.digest()}" run {job.round} "$task"'
     yield "code=$?"
     yield from job.resources.teardown
     yield 'exit "$code"'

@@ -370,6 +370,15 @@ class Engine:
         with self._lock:
             return self._monitors.setdefault(cluster.name, Monitor(self, cluster))
 
+    def close(self) -> None:
+        """Finish what is being submitted, stop watching, drop the connections. The jobs go on."""
+        self._pool.shutdown(wait=True)
+        for monitor in self._monitors.values():
+            monitor.close()
+        self.places.close()
+        self.journal.close()
+        self._alive.close()
+
     def _flight(self, entry: Entry, cluster: Cluster, deliver: CLAIM_RESULT) -> Flight:
         spec = _job_spec(entry)
         mirror = self.mirrors / entry.id

@@ -32,6 +32,7 @@ class Monitor:
         self._thread: threading.Thread | None = None
         self._failures = 0
         self._tidy_at: float | None = None
+        self._closed = False
 
     def watch(self, flight: Flight) -> None:
         """Start to look after a job."""
@@ -49,10 +50,21 @@ class Monitor:
             self._tidy_at = time.monotonic() + _TIDY_AFTER
             self._wake.notify()
 
+    def close(self) -> None:
+        """Stop the thread and wait for it."""
+        with self._wake:
+            self._closed = True
+            self._wake.notify()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join()
+
     def _run(self) -> None:
         while True:
             with self._wake:
-                self._wake.wait(self._pause())
+                if not self._closed:
+                    self._wake.wait(self._pause())
+                if self._closed:
+                    return
                 flights = list(self._flights.values())
             if not flights and (self._tidy_at is None or time.monotonic() < self._tidy_at):
                 continue
