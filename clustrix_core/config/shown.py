@@ -47,7 +47,7 @@ def schema(option_classes: Mapping[str, type] | None = None) -> dict[str, Any]:
                 "type": ["object", "null"],
                 "properties": {
                     "default": {"type": "string", "description": "the cluster that is meant where none is named"},
-                    "clusters": {"type": "object", "additionalProperties": {"$ref": "#/$defs/cluster"}},
+                    "clusters": {"type": ["object", "null"], "additionalProperties": {"$ref": "#/$defs/cluster"}},
                 },
                 "additionalProperties": False,
             },
@@ -57,7 +57,7 @@ def schema(option_classes: Mapping[str, type] | None = None) -> dict[str, Any]:
 
 
 def _cluster_schema(option_classes: Mapping[str, type]) -> dict[str, Any]:
-    found = options.schema(ClusterConfig)
+    found = {**options.schema(ClusterConfig), "type": ["object", "null"]}
     resources = options.schema(Resources)
     found["properties"]["options"] = {"type": "object", "description": "the backend's own options"}
     for name in RESOURCES:
