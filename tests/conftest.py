@@ -36,13 +36,19 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Bring the bed up before the first test: its first start may take longer than a test has."""
-    wanted = {name for item in session.items for name in getattr(item, "fixturenames", ()) if name in BED_FIXTURES}
+    wanted = {name for item in session.items for name in _beds(item)}
     if not wanted or session.config.option.collectonly or slurm.why_not():
         return
     try:
         session.config.stash[_bed] = slurm.up(alone="slurm_bed_alone" in wanted)
     except Exception as error:
         session.config.stash[_bed] = error
+
+
+def _beds(item: pytest.Item) -> set[str]:
+    """What a test needs of the bed: by the name of a fixture, or by the place that it runs in."""
+    place = getattr(getattr(item, "callspec", None), "params", {}).get("place", "local")
+    return BED_FIXTURES & {*getattr(item, "fixturenames", ()), "slurm_bed" if place != "local" else ""}
 
 
 @pytest.hookimpl(trylast=True)
