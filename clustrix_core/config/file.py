@@ -22,6 +22,8 @@ _INT = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})\Z")
 _FLOAT = re.compile(
     r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z|[-+]?\.(inf|Inf|INF)\Z|\.(nan|NaN|NAN)\Z"
 )
+_UNLIKE = re.compile(r"[^\x00-\x7e]")
+_SURROGATES = re.compile(r"(?<!\\)((?:\\\\)*)\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
 PLAIN = {
     "null": re.compile(r"(~|null|Null|NULL|)\Z"),
     "bool": re.compile(r"(true|True|TRUE|false|False|FALSE)\Z"),
@@ -82,9 +84,9 @@ def _json(text: str, origin: Origin) -> str:
         line = getattr(error, "lineno", None)
         at = Origin(origin.place, origin.file, line)
         raise at.error(f"is not JSON: {getattr(error, 'msg', error)}") from None
-    # JSON's strings hold no bare tabs, so every tab is space, and YAML takes none; surrogate pairs are one character.
-    pairs = re.compile(r"(?<!\\)((?:\\\\)*)\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
-    return pairs.sub(lambda m: m[1] + _pair(m[2], m[3]), text.replace("\t", " "))
+    # Outside its strings JSON is ASCII, and in them it has no bare tabs: what YAML sees otherwise can be escaped.
+    text = _UNLIKE.sub(lambda m: f"\\U{ord(m[0]):08x}", text.replace("\t", " "))
+    return _SURROGATES.sub(lambda m: m[1] + _pair(m[2], m[3]), text)
 
 
 def _pair(high: str, low: str) -> str:

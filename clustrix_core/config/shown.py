@@ -108,6 +108,11 @@ def _dumper() -> Any:
         def ignore_aliases(self, data: Any) -> bool:
             return True
 
+    def text(dumper: Any, value: str) -> Any:
+        # Only escapes keep odd line ends such as U+0085 as they are.
+        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=None if value.isprintable() else '"')
+
+    Dumper.add_representer(str, text)
     for name, pattern in PLAIN.items():
         Dumper.add_implicit_resolver(f"tag:yaml.org,2002:{name}", pattern, None)
     return Dumper

@@ -53,7 +53,10 @@ def test_dump_is_read_back(full: ClusterConfig, write: Write) -> None:
 
 
 @given(
-    st.one_of(st.sampled_from(["yes", "1:30", "007", "1e3", "~", "null", "0x10", "<<", "=", "2020-01-01"]), st.text())
+    st.one_of(
+        st.sampled_from(["yes", "1:30", "007", "1e3", "~", "null", "0x10", "<<", "=", "2020-01-01", "!\x85", "a\n b"]),
+        st.text(),
+    )
 )
 def test_any_text_survives_a_dump(text: str) -> None:
     try:
