@@ -1,0 +1,98 @@
+"""One attempt: a run of one task of a round, with the job directory that it works in."""
+
+import json
+import os
+import sys
+import time
+
+from clustrix_core.worker import records
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Dict, List, Sequence
+
+
+class Attempt:
+    """What the processes of one attempt share: the job's spec and key, and where things lie."""
+
+    def __init__(self, directory: str, round: int, task: int) -> None:
+        self.directory = os.path.abspath(directory)
+        self.round = round
+        self.task = task
+        self.number = 0
+        self.started = _started()
+        self.spec: "Dict[str, Any]" = self._json("spec.json")
+        with open(self.path("key")) as file:
+            key = bytes.fromhex(file.read().strip())
+        self.signer = records.Signer(key, self.spec["id"])
+
+    def path(self, name: str) -> str:
+        """Return the path of a file in the job directory."""
+        return os.path.join(self.directory, name)
+
+    def begin(self) -> int:
+        """Find the number of this attempt and return the descriptor of its results file 0, which is the task's own."""
+        while True:
+            try:
+                return self.create_results(0)
+            except FileExistsError:
+                self.number += 1
+
+    def run(self, slot: int) -> str:
+        """Return the name of one process of this attempt in results: ``<round>.<task>.<attempt>.<slot>``."""
+        return "%d.%d.%d.%d" % (self.round, self.task, self.number, slot)
+
+    def results(self, slot: int) -> str:
+        """Return the path of the results that one process writes."""
+        return self.path("results-" + self.run(slot))
+
+    def create_results(self, slot: int) -> int:
+        """Create the file for the results of one process. Nobody else ever writes to it."""
+        return os.open(self.results(slot), os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND, 0o600)
+
+    def open_calls(self) -> "Sequence[int]":
+        """Return the calls that this round is to make."""
+        if os.path.exists(self.path("todo-%d" % self.round)):
+            todo: "List[int]" = self._json("todo-%d" % self.round)
+            return todo
+        return range(self.spec["calls"])
+
+    def earlier(self) -> "Dict[int, str]":
+        """Return the calls that earlier attempts of this task have ended, with the kind of their record."""
+        found: "Dict[int, str]" = {}
+        mine = tuple("results-%d.%d.%d." % (self.round, self.task, number) for number in range(self.number))
+        for name in os.listdir(self.directory) if mine else ():
+            if name.startswith(mine):
+                found.update(recorded(self.path(name)))
+        return found
+
+    def _json(self, name: str) -> "Any":
+        with open(self.path(name), "rb") as file:
+            return json.loads(file.read().decode("utf-8"))
+
+
+def recorded(path: str) -> "Dict[int, str]":
+    """Return the calls that have a complete record in a results file, with its kind."""
+    with open(path, "rb") as file:
+        try:
+            return {header["call"]: header["kind"] for header in records.headers(file)}
+        except records.ForgedRecord:
+            return {}
+
+
+def host() -> str:
+    """Return the name of this machine."""
+    return os.uname().nodename
+
+
+def python() -> str:
+    """Return the version of this interpreter."""
+    return "%d.%d.%d" % sys.version_info[:3]
+
+
+def _started() -> float:
+    """Return when the task began, by the clock of time.time(). The script may know better than this process."""
+    try:
+        return min(time.time(), float(os.environ["CLUSTRIX_STARTED"]))
+    except (KeyError, ValueError):
+        return time.time()

@@ -1,0 +1,125 @@
+"""``clustrix`` as a job sees it where Clustrix is not installed."""
+
+import importlib
+import sys
+
+from clustrix_core import __version__
+from clustrix_core.worker import inside
+from clustrix_core.worker.inside import cluster, current_job
+
+from .config import ClusterConfig
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, List, NoReturn
+
+_ERRORS = (
+    "AuthenticationError",
+    "BackendNotInstalled",
+    "CancelledByCaller",
+    "CannotTravel",
+    "ClustrixError",
+    "CommandError",
+    "ConfigError",
+    "ForgedResult",
+    "HostKeyError",
+    "InsideJobError",
+    "JobCancelled",
+    "JobError",
+    "JobFailed",
+    "JobLost",
+    "JobOutOfMemory",
+    "JobPreempted",
+    "JobTimeout",
+    "NodeFailed",
+    "PayloadError",
+    "PluginError",
+    "RemoteError",
+    "ResultUnreadable",
+    "StagingError",
+    "SubmitRejected",
+    "TransportError",
+)
+_STATES = (
+    "PENDING",
+    "RUNNING",
+    "SUCCEEDED",
+    "FAILED",
+    "CANCELLED",
+    "TIMEOUT",
+    "OUT_OF_MEMORY",
+    "NODE_FAIL",
+    "PREEMPTED",
+    "LOST",
+    "UNKNOWN",
+)
+__all__ = [
+    "ClusterConfig",
+    "Executor",
+    "Job",
+    "JobState",
+    "Map",
+    "Resources",
+    "__version__",
+    "cluster",
+    "configure",
+    "current_job",
+    "get_job",
+    "jobs",
+]
+__all__ += _ERRORS
+
+
+class Executor(inside.Refused):
+    """Not to be had in a job."""
+
+
+class Job(inside.Refused):
+    """Not to be had in a job."""
+
+
+class Map(inside.Refused):
+    """Not to be had in a job."""
+
+
+class Resources(inside.Held):
+    """What one call needs."""
+
+
+def configure(*args: "Any", **keywords: "Any") -> "NoReturn":
+    """Raise: there is nothing to configure."""
+    inside.refuse(
+        "configure()", "Call it where jobs are submitted: guard it with `if clustrix.current_job() is None:`."
+    )
+
+
+def get_job(*args: "Any", **keywords: "Any") -> "NoReturn":
+    """Raise: jobs are known to the client that submitted them."""
+    inside.refuse("get_job()", "Ask for the result where the job was submitted, and pass it as an argument.")
+
+
+def jobs(*args: "Any", **keywords: "Any") -> "NoReturn":
+    """Raise: jobs are known to the client that submitted them."""
+    inside.refuse("jobs()", "Ask where the jobs were submitted.")
+
+
+# The errors and the enum cost more to import than a small call takes: only who names them pays for them.
+def __getattr__(name: str) -> "Any":
+    if name in _ERRORS:
+        value = getattr(importlib.import_module("clustrix_core.errors"), name)
+    elif name == "JobState":
+        states = [(state, state) for state in _STATES]
+        value = importlib.import_module("enum").Enum("JobState", states, type=str, module=__name__)
+    else:
+        raise AttributeError("module 'clustrix' of a job has no attribute %r" % name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> "List[str]":
+    return sorted(__all__)
+
+
+if sys.version_info < (3, 7):  # no lookup by __getattr__
+    for _name in _ERRORS + ("JobState",):
+        __getattr__(_name)

@@ -1,0 +1,129 @@
+"""Pickling what a job sends, and loading what was sent to it. Used at both ends.
+
+The pickler is cloudpickle's where that can be imported (Python 3.8 and later), with two differences: a class that
+would travel by value also says its name, and exceptions keep their class, arguments and state.
+"""
+
+import importlib
+import io
+import pickle
+
+from clustrix_core.worker import classes, exceptions
+from clustrix_core.worker.parts import Parts
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import ModuleType
+    from typing import Any, BinaryIO, Callable, List, Optional, Sequence, Tuple, Type
+
+PROTOCOL = min(5, pickle.HIGHEST_PROTOCOL)
+# Smaller buffers stay in the stream: a part costs more than copying them.
+_APART = 1 << 15
+
+
+class _Sink:
+    """A file for the pickler: it hands over big objects as they are, and they are kept as they are."""
+
+    def __init__(self, parts: Parts) -> None:
+        self.write = parts.stream.append
+
+
+def dump(value: "Any") -> Parts:
+    """Pickle a value without copying its big buffers: they must stay as they are until the parts are written."""
+    parts = Parts()
+    pickler = pickler_class()
+    if PROTOCOL < 5:
+        pickler(_Sink(parts), PROTOCOL).dump(value)
+    else:
+        pickler(_Sink(parts), PROTOCOL, buffer_callback=keeper(parts)).dump(value)
+    return parts
+
+
+def load(file: "BinaryIO", places: "Sequence[Tuple[int, int]]") -> "Any":
+    """Unpickle the stream at the first place, its buffers being at the others. Each byte is read once."""
+    buffers = [_read(file, offset, size) for offset, size in places[1:]]
+    file.seek(places[0][0])
+    if not buffers:
+        return pickle.Unpickler(file).load()
+    return pickle.Unpickler(file, buffers=buffers).load()
+
+
+def loads(parts: Parts) -> "Any":
+    """Unpickle parts that are still in memory."""
+    stream = b"".join(parts.stream)
+    return pickle.loads(stream, buffers=parts.buffers) if parts.buffers else pickle.loads(stream)
+
+
+def pickler_class() -> "Type[Any]":
+    """Return the pickler's class; cloudpickle is imported at the first call."""
+    if not _made:
+        try:
+            cloudpickle = importlib.import_module("cloudpickle")
+        except ImportError:
+            _made.append(_PlainPickler)
+        else:
+            _made.append(_over(cloudpickle))
+    return _made[0]
+
+
+_made: "List[Type[Any]]" = []
+
+
+def _over(cloudpickle: "ModuleType") -> "Type[Any]":
+    base: "Type[Any]" = cloudpickle.CloudPickler
+    if not hasattr(base, "reducer_override"):  # PyPy
+        return base
+    by_default = base.reducer_override
+
+    # Called for every object that is not of a builtin type: what is neither a class, a function nor an exception
+    # must cost no second call.
+    def reducer_override(self: "Any", value: "Any") -> "Any":
+        kind = type(value)
+        if issubclass(kind, type):
+            return classes.reduce_class(value, by_default(self, value), cloudpickle.dumps)
+        if issubclass(kind, BaseException):
+            return exceptions.reduce_exception(value, PROTOCOL)
+        if issubclass(kind, io.TextIOWrapper):
+            raise pickle.PicklingError("an open file cannot be sent: %r" % value)
+        if kind is _FUNCTION:
+            return by_default(self, value)
+        return NotImplemented
+
+    return type("Pickler", (base,), {"reducer_override": reducer_override})
+
+
+_FUNCTION = type(dump)
+
+
+class _PlainPickler(pickle.Pickler):
+    """For interpreters that cloudpickle has left behind: functions and classes by reference, exceptions as above."""
+
+    def __init__(self, *args: "Any", **options: "Any") -> None:
+        super().__init__(*args, **options)
+        self.dispatch_table = exceptions.Reducers(PROTOCOL)  # type: ignore[assignment]
+
+
+def keeper(parts: Parts) -> "Callable[[Any], Optional[bool]]":
+    """Return the pickler's callback for buffers: big ones go beside the stream."""
+
+    def keep(buffer: "Any") -> "Optional[bool]":
+        view = buffer.raw()
+        if view.nbytes < _APART:
+            return True
+        parts.buffers.append(view)
+        return None
+
+    return keep
+
+
+def _read(file: "BinaryIO", offset: int, size: int) -> bytearray:
+    data = bytearray(size)
+    view = memoryview(data)
+    file.seek(offset)
+    done = 0
+    while done < size:
+        count = file.readinto(view[done:])  # type: ignore[attr-defined]
+        if not count:
+            raise EOFError("a buffer of %d bytes is cut off" % size)
+        done += count
+    return data
