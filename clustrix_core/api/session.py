@@ -73,7 +73,7 @@ def submit(
         pack=lambda path: payload.pack(path, function, calls, constants),
         sources=payload.sources(function),
         chunk=options.chunk,
-        max_parallel=options.max_parallel,
+        max_parallel=options.max_parallel or settings.max_parallel,
     )
     running = engine()
     target._bind(running, running.submit(request, target._deliver))

@@ -260,7 +260,8 @@ class Engine:
         with self._lock:
             self._flights.pop(flight.spec.id, None)
             self._submissions.pop(flight.spec.id, None)
-        shutil.rmtree(self.outbox / flight.spec.id, ignore_errors=True)
+        if flight.entry.state == JobState.SUCCEEDED.value:  # what failed may be wanted again: `clustrix retry`
+            shutil.rmtree(self.outbox / flight.spec.id, ignore_errors=True)
 
     # -- what callers ask about jobs
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import shlex
 import sys
@@ -11,7 +10,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from clustrix_core import options
+from clustrix_core import config
 from clustrix_core.config import ClusterConfig
 from clustrix_core.dispatch import Dispatch
 from clustrix_core.errors import ConfigError
@@ -46,7 +45,7 @@ class Places:
         return Cluster(
             name=settings.name,
             backend=settings.backend,
-            options=options.build(info.options, settings.options, where=f"options of cluster {settings.name!r}"),
+            options=settings.typed_options(info.options),
             transport=self._transport(settings),
             work_dir=settings.work_dir,
             python=settings.python or (shlex.quote(sys.executable) if _here(settings) else "python3"),
@@ -92,12 +91,13 @@ def _key(cluster: Cluster) -> str:
 
 
 def to_json(settings: ClusterConfig) -> dict[str, Any]:
-    """Return settings as JSON-safe data, without the password."""
-    data = dataclasses.asdict(settings)
-    data.pop("password", None)
-    return json.loads(json.dumps(data, default=list))  # type: ignore[no-any-return]
+    """Return settings as JSON-safe data, without secrets."""
+    return json.loads(json.dumps(settings.public(), default=list))  # type: ignore[no-any-return]
 
 
 def from_json(data: Mapping[str, Any]) -> ClusterConfig:
-    """Return the settings again. A password is taken from the present configuration."""
+    """Return the settings again; secrets come from the present configuration of a cluster of that name."""
+    known = config.current().clusters.get(str(data.get("name")))
+    if known is not None and json.loads(json.dumps(known.public(), default=list)) == data:
+        return known
     return ClusterConfig(**data)

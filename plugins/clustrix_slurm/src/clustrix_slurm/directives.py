@@ -32,8 +32,8 @@ def _resources(job: JobSpec) -> Iterator[str]:
         yield f"--nodes={asked.nodes}"
     if asked.memory is not None:
         yield f"--mem={math.ceil(asked.memory * job.width / 2**20)}M"
-    if job.walltime is not None:
-        yield f"--time={format_time(job.walltime)}"
+    if asked.time is not None:
+        yield f"--time={format_time(asked.time)}"
     if asked.gpus is not None:
         # --gres counts per node and every Slurm has it; --gpus needs select/cons_tres.
         kind, _, number = str(asked.gpus).rpartition(":")
