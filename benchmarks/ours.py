@@ -1,0 +1,49 @@
+"""One measured round of Clustrix in a process of its own: a cold client. Prints JSON: seconds, and peak memory in bytes.
+
+    ours.py SETTINGS_JSON {call | map CALLS SECONDS | array MEGABYTES | bytes MEGABYTES}
+"""
+
+import json
+import resource
+import sys
+import time
+
+# Times are from call to result; what a script imports at its head is not counted.
+import clustrix_core.engine  # noqa: F401
+import clustrix_core.transport.connect  # noqa: F401
+from clustrix import ClusterConfig, cluster
+
+
+def peak() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def main() -> None:
+    settings, what, words = json.loads(sys.argv[1]), sys.argv[2], sys.argv[3:]
+    if settings.get("host"):
+        import paramiko  # noqa: F401
+    there = ClusterConfig(**settings)
+    before = peak()
+    if what == "call":
+        begun = time.perf_counter()
+        assert cluster(there)(lambda x: 2 * x)(21) == 42
+    elif what == "map":
+        calls, seconds = int(words[0]), float(words[1])
+        begun = time.perf_counter()
+        results = cluster(there)(lambda x, pause: time.sleep(pause) or x).map(range(calls), pause=seconds)
+        assert list(results) == list(range(calls))
+    else:
+        size = int(words[0]) * 2**20
+        if what == "array":
+            import numpy
+
+            data = numpy.ones(size // 8)
+        else:
+            data = bytes(size)
+        before = peak()
+        begun = time.perf_counter()
+        assert cluster(there, memory="2GB")(len)(data) in (size, size // 8)
+    print(json.dumps({"seconds": time.perf_counter() - begun, "extra": peak() - before}))
+
+
+main()
