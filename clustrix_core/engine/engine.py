@@ -73,7 +73,7 @@ class Engine:
         self.dispatch = Dispatch(plugins)
         self.name, self._alive = alive.announce(home)
         self.places = places.Places(self.dispatch, self.journal)
-        self._monitors: dict[str, Monitor] = {}
+        self._monitors: dict[tuple[str, str, str, int], Monitor] = {}
         self._flights: dict[str, Flight] = {}
         self._submissions: dict[str, Future[None]] = {}
         self._lock = threading.RLock()
@@ -241,12 +241,16 @@ class Engine:
         self._start(flight)
 
     def _over(self, flight: Flight) -> None:
+        with self._lock:  # the monitor and a caller that cancels may both get here
+            if flight.entry.phase in (OVER, REFUSED):
+                return
+            flight.entry.phase = OVER
         entry, before = flight.entry, flight.status
         failed = bool(entry.ends) or flight.inbox.raised
         state = JobState.FAILED if failed else JobState.SUCCEEDED
         if entry.ends:
             state = JobState(next(iter(entry.ends.values()))["data"].get("state", JobState.FAILED.value))
-        entry.phase, entry.state = OVER, state.value
+        entry.state = state.value
         entry.reason = next((end["data"].get("reason") or "" for end in entry.ends.values()), "")
         cleanup = entry.settings.get("cleanup", "success")
         keep = cleanup == "never" or (cleanup == "success" and (failed or flight.inbox.unreadable))
@@ -368,8 +372,12 @@ class Engine:
 
     def monitor(self, cluster: Cluster) -> Monitor:
         """Return the one monitor of a cluster."""
+        # A name alone is not enough: `configure` may have sent it to another host meanwhile.
+        key = (cluster.name, cluster.backend, cluster.work_dir, id(cluster.transport))
         with self._lock:
-            return self._monitors.setdefault(cluster.name, Monitor(self, cluster))
+            if key not in self._monitors:
+                self._monitors[key] = Monitor(self, cluster)
+            return self._monitors[key]
 
     def close(self) -> None:
         """Finish what is being submitted, stop watching, drop the connections. The jobs go on."""
