@@ -33,7 +33,8 @@ class Dispatch:
         return self.plugins.backend(name)
 
     def check(self, cluster: Cluster) -> Sequence[Problem]:
-        return self._promised("check", cluster, Sequence)
+        answer: Sequence[Problem] = self._promised("check", cluster, Sequence)
+        return answer
 
     def provision(self, cluster: Cluster) -> Cluster:
         """Return the cluster ready for jobs. A backend without the hook is ready as it is."""
@@ -46,10 +47,12 @@ class Dispatch:
         self._ask("release", cluster)
 
     def render_script(self, job: JobSpec, cluster: Cluster) -> str:
-        return self._promised("render_script", cluster, str, job=job)
+        answer: str = self._promised("render_script", cluster, str, job=job)
+        return answer
 
     def submit(self, job: JobSpec, script: str, cluster: Cluster) -> JobHandle:
-        return self._promised("submit", cluster, JobHandle, job=job, script=script)
+        answer: JobHandle = self._promised("submit", cluster, JobHandle, job=job, script=script)
+        return answer
 
     def find(self, job: JobSpec, cluster: Cluster) -> JobHandle | None:
         answer = self._ask("find", cluster, job=job)
@@ -58,17 +61,14 @@ class Dispatch:
         return answer
 
     def status(self, handles: Sequence[JobHandle], cluster: Cluster) -> Mapping[str, JobStatus]:
-        answer = self._promised("status", cluster, Mapping, handles=handles)
-        left_out = [handle.job for handle in handles if handle.job not in answer]
-        if left_out:
-            raise PluginError(f"status left out {', '.join(left_out[:3])}", **self._where(cluster))
-        return answer
+        return self._of_each("status", JobStatus, handles, cluster)
 
     def fetch(self, handles: Sequence[JobHandle], into: Path, cluster: Cluster) -> Mapping[str, Fetched]:
-        return self._promised("fetch", cluster, Mapping, handles=handles, into=into)
+        return self._of_each("fetch", Fetched, handles, cluster, into=into)
 
     def logs(self, handle: JobHandle, cluster: Cluster, since: int = 0) -> LogChunk:
-        return self._promised("logs", cluster, LogChunk, handle=handle, since=since)
+        answer: LogChunk = self._promised("logs", cluster, LogChunk, handle=handle, since=since)
+        return answer
 
     def cancel(self, handles: Sequence[JobHandle], cluster: Cluster) -> None:
         self._ask("cancel", cluster, handles=handles)
@@ -90,6 +90,19 @@ class Dispatch:
                 if getattr(error, name) is None:
                     setattr(error, name, value)
             raise
+
+    def _of_each(
+        self, hook: str, kind: type, handles: Sequence[JobHandle], cluster: Cluster, **arguments: Any
+    ) -> Mapping[str, Any]:
+        """Return an answer that speaks of every handle: a job left out would be waited for without end."""
+        answer: Mapping[str, Any] = self._promised(hook, cluster, Mapping, handles=handles, **arguments)
+        left_out = [handle.job for handle in handles if not isinstance(answer.get(handle.job), kind)]
+        if left_out:
+            raise PluginError(
+                f"the hook {hook!r} of the backend {cluster.backend!r} left out {', '.join(left_out[:3])}",
+                **self._where(cluster),
+            )
+        return answer
 
     def _promised(self, hook: str, cluster: Cluster, kind: type, **arguments: Any) -> Any:
         answer = self._ask(hook, cluster, **arguments)
