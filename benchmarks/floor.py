@@ -44,9 +44,9 @@ def one_call_over_ssh(ssh: list[str]) -> float:
 
 def packed(calls: int, seconds: float = 0.0, tasks: int = 24) -> float:
     """Many calls packed by hand into one-core tasks: each does its share and leaves one marker."""
-    body = f"import time; [time.sleep({seconds}) for _ in range({calls // tasks} + ($SLURM_ARRAY_TASK_ID < {calls % tasks}))]"
-    script = f'python3 -c "{body}" && : >"$MARKERS/$SLURM_ARRAY_TASK_ID"'
-    return _sbatch(script.replace("($SLURM_ARRAY_TASK_ID <", "(int($SLURM_ARRAY_TASK_ID) <"), tasks, f"--array=0-{tasks - 1}")
+    share = f"{calls // tasks} + (int($SLURM_ARRAY_TASK_ID) < {calls % tasks})"
+    body = f"import time; [time.sleep({seconds}) for _ in range({share})]"
+    return _sbatch(f'python3 -c "{body}" && : >"$MARKERS/$SLURM_ARRAY_TASK_ID"', tasks, f"--array=0-{tasks - 1}")
 
 
 def array_argument(python: str, megabytes: int) -> float:

@@ -1,6 +1,6 @@
-"""One measured round of Clustrix in a process of its own: a cold client. Prints JSON: seconds, and peak memory in bytes.
+"""One measured round of Clustrix in a process of its own, a cold client. Prints JSON: seconds, extra bytes of memory.
 
-    ours.py SETTINGS_JSON {call | map CALLS SECONDS | array MEGABYTES | bytes MEGABYTES}
+ours.py SETTINGS_JSON {call | map CALLS SECONDS | array MEGABYTES | bytes MEGABYTES}
 """
 
 import json
@@ -9,7 +9,7 @@ import sys
 import time
 
 # Times are from call to result; what a script imports at its head is not counted.
-import clustrix_core.engine  # noqa: F401
+import clustrix_core.engine
 import clustrix_core.transport.connect  # noqa: F401
 from clustrix import ClusterConfig, cluster
 

@@ -52,12 +52,18 @@ def _scp(bed: Any, megabytes: int) -> float:
 
 BENCHMARKS = {
     "one-call": Benchmark("one trivial call, login node", lambda bed: floor.one_call(), ("call",), 1.5),
-    "one-call-ssh": Benchmark("one trivial call, over SSH", lambda bed: floor.one_call(), ("call",), 2.0, over_ssh=True),
+    "one-call-ssh": Benchmark(
+        "one trivial call, over SSH", lambda bed: floor.one_call(), ("call",), 2.0, over_ssh=True
+    ),
     "map-200": Benchmark("map of 200 trivial calls", lambda bed: floor.packed(200), ("map", "200", "0"), 1.5),
     "map-1000": Benchmark("map of 1,000 trivial calls", lambda bed: floor.packed(1000), ("map", "1000", "0"), 1.5),
     "map-64": Benchmark("64 calls of 0.5 s", lambda bed: floor.packed(64, 0.5), ("map", "64", "0.5"), 1.3),
     "array-100": Benchmark(
-        "100 MB array as an argument", lambda bed: floor.array_argument(sys.executable, 100), ("array", "100"), 1.5, python=True
+        "100 MB array as an argument",
+        lambda bed: floor.array_argument(sys.executable, 100),
+        ("array", "100"),
+        1.5,
+        python=True,
     ),
     "bytes-ssh": Benchmark(
         "100 MB of bytes over SSH, against one call and scp",
@@ -79,7 +85,12 @@ def ours(benchmark: Benchmark, bed: Any) -> dict[str, float]:
     with tempfile.TemporaryDirectory(prefix="bench-") as home:
         argv = [sys.executable, str(Path(__file__).with_name("ours.py")), json.dumps(settings), *benchmark.words]
         done = subprocess.run(
-            argv, env={**os.environ, "CLUSTRIX_HOME": home}, cwd=Path.home(), capture_output=True, text=True, check=False
+            argv,
+            env={**os.environ, "CLUSTRIX_HOME": home},
+            cwd=Path.home(),
+            capture_output=True,
+            text=True,
+            check=False,
         )
     if done.returncode:
         raise SystemExit(done.stderr)
@@ -114,7 +125,9 @@ def main() -> int:
     asked = parser.parse_args()
     bed = slurm.up()
     try:
-        print("| what | floor | ours (spread) | ratio | bound | client memory above the data |\n|---|---|---|---|---|---|")
+        print(
+            "| what | floor | ours (spread) | ratio | bound | client memory above the data |\n|---|---|---|---|---|---|"
+        )
         for name in asked.names or BENCHMARKS:
             found = measure(BENCHMARKS[name], asked.rounds, bed)
             low, high = found["spread"]

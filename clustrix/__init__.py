@@ -1,13 +1,13 @@
 """Clustrix: run a function on whatever cluster your site has.
 
-    from clustrix import cluster
+from clustrix import cluster
 
-    @cluster(cores=4, memory="8GB", time="01:00:00")
-    def simulate(seed, steps): ...
+@cluster(cores=4, memory="8GB", time="01:00:00")
+def simulate(seed, steps): ...
 
-    simulate(1, 1000)                       # runs there, returns the value, re-raises the function's own exception
-    job = simulate.submit(1, 1000)          # a Job, which is a concurrent.futures.Future
-    for result in simulate.map(range(10_000), steps=100): ...
+simulate(1, 1000)                       # runs there, returns the value, re-raises the function's own exception
+job = simulate.submit(1, 1000)          # a Job, which is a concurrent.futures.Future
+for result in simulate.map(range(10_000), steps=100): ...
 """
 
 from importlib import import_module

@@ -150,7 +150,9 @@ class Journal:
     def entries(self, *, only_open: bool = False, limit: int | None = None) -> list[Entry]:
         """Return jobs, the latest first."""
         where = "where phase in ('intent', 'submitted')" if only_open else ""
-        rows = self._rows(f"select * from jobs {where} order by created desc limit ?", (-1 if limit is None else limit,))
+        rows = self._rows(
+            f"select * from jobs {where} order by created desc limit ?", (-1 if limit is None else limit,)
+        )
         return [_entry(row) for row in rows]
 
     def intents(self) -> list[Entry]:
@@ -167,7 +169,9 @@ class Journal:
 
     def removed(self, handles: list[JobHandle]) -> None:
         with self._writing() as db:
-            db.executemany("update jobs set on_cluster = ? where id = ?", [(_NOTHING, handle.job) for handle in handles])
+            db.executemany(
+                "update jobs set on_cluster = ? where id = ?", [(_NOTHING, handle.job) for handle in handles]
+            )
 
     def forget(self, job: str) -> None:
         with self._writing() as db:

@@ -14,7 +14,6 @@ import sysconfig
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-
 from pathlib import Path
 from types import ModuleType
 from typing import Any, BinaryIO
@@ -100,7 +99,19 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             raise CannotTravel(f"{obj!r} is an open file")
         if isinstance(obj, BaseException):
             return exceptions.reduce_exception(obj, 5)
+        if isinstance(obj, functools._lru_cache_wrapper) and not _is_found_by_name(obj):
+            return pickling.cached, (obj.__wrapped__, obj.cache_parameters())
         return super().reducer_override(obj)
+
+
+def _is_found_by_name(function: Any) -> bool:
+    """Return whether the name of a function is all that needs to travel: an installed module holds it."""
+    name, found = function.__module__, sys.modules.get(function.__module__)
+    if name in ("__main__", "__mp_main__") or name in cloudpickle.list_registry_pickle_by_value():
+        return False
+    for part in function.__qualname__.split("."):
+        found = getattr(found, part, None)
+    return found is function
 
 
 def _cannot_travel(value: Any) -> str | None:
@@ -231,4 +242,4 @@ def load(kind: str, file: BinaryIO, offset: int, sizes: Sequence[int]) -> Any:
     return pickling.load(file, places(offset, sizes))
 
 
-__all__ = ["Call", "load", "pack", "pack_command", "same_python", "sources", "VERSION"]
+__all__ = ["VERSION", "Call", "load", "pack", "pack_command", "same_python", "sources"]

@@ -1,7 +1,7 @@
 """The Ising model: a magnet loses its order above 2.27 J/k. Fifteen temperatures, simulated side by side.
 
-    make demo                      # on this machine, nothing configured
-    python examples/demo.py hpc    # on the cluster "hpc" of your clustrix.yml: the same code
+Run it on this machine with `make demo`; nothing has to be configured. The same code runs on the cluster "hpc" of your
+clustrix.yml: `python examples/demo.py hpc`.
 """
 
 import math
@@ -37,6 +37,6 @@ if __name__ == "__main__":
     temperatures = [1.2 + 0.15 * step for step in range(15)]
     runs = magnetisation.map(temperatures)
     print(f"{len(runs)} simulations, job {runs.id}. Magnetisation per spin:\n")
-    for temperature, order in zip(temperatures, runs):
+    for temperature, order in zip(temperatures, runs, strict=True):
         print(f"  T = {temperature:.2f}  {order:.3f}  {'█' * round(40 * order)}", flush=True)
     print("\nThe order breaks down near T = 2.27, as Onsager found in 1944.")

@@ -40,7 +40,12 @@ class Executor(concurrent.futures.Executor):
             return job
 
     def map(
-        self, fn: Callable[..., T], *iterables: Iterable[Any], timeout: float | None = None, chunksize: int = 1, **_: Any
+        self,
+        fn: Callable[..., T],
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int = 1,
+        **_: Any,
     ) -> Iterator[T]:
         """Send off one call for each element as one native array; returns an iterator over the values, in order.
 
@@ -55,7 +60,7 @@ class Executor(concurrent.futures.Executor):
             return _until_error(in_order(results, timeout), results)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Accept no more calls. ``wait``: return when all have finished. ``cancel_futures``: cancel what has not begun."""
+        """Accept no more calls. ``wait`` for all to finish; ``cancel_futures`` cancels those that have not begun."""
         with self._lock:
             self._closed = True
             jobs, maps = list(self._jobs), list(self._maps)

@@ -22,7 +22,7 @@ class Job(concurrent.futures.Future, Generic[T]):  # type: ignore[type-arg]
     """One call on a cluster, a ``concurrent.futures.Future``.
 
     ``result()`` returns the function's value or raises its exception, with the remote traceback attached, or a JobError
-    that says how the job ended without one. ``await job`` works; so do ``concurrent.futures.wait`` and ``as_completed``.
+    that says how the job ended without one. ``await job``, ``concurrent.futures.wait`` and ``as_completed`` work.
     """
 
     def __init__(self) -> None:

@@ -142,7 +142,6 @@ def get_job(id: str) -> Job[Any] | Map[Any]:
     return found
 
 
-
 def close() -> None:
     """Stop watching jobs and drop all connections of this process; the jobs themselves go on."""
     with _lock:

@@ -1,6 +1,6 @@
 """A toolkit for batch schedulers: a ``Dialect`` says what one scheduler says differently, these functions do the rest.
 
-A backend's hooks are one line each: ``def submit(job, script, cluster): return batch.submit(DIALECT, job, script, cluster)``.
+A backend's hooks are one line each: ``return batch.submit(DIALECT, job, script, cluster)``.
 An odd scheduler writes one hook by hand and keeps the others.
 """
 

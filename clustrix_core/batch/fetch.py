@@ -17,10 +17,12 @@ _HEAD = re.compile(rb"F jobs/[0-9a-f]{2}/([0-9a-f]+)/(\S+) (\d+) (\d+)\Z")
 _DIRECTORY = re.compile(rb"D jobs/[0-9a-f]{2}/([0-9a-f]+)\Z")
 _LOG_SIZE = 1 << 20
 
-# stdin: "X job-directory" for each job to remove, "J job-directory" for each other, followed by "name size" of what is here. One ls for all directories, one
-# awk that compares; only files that grew cost more: their new bytes follow a line "F path from to".
+# stdin: "X directory" for each job to remove, then "J directory" for each other, each followed by "name size" of what
+# is here. One ls for all directories, one awk that compares; only files that grew cost more: their new bytes follow a
+# line "F path from to".
 _SCRIPT = (
-    "list=$(cat); printf '%s\\n' \"$list\" | sed -n 's/^X //p' | xargs rm -rf -- ./nothing; {{ printf '%s\\n=\\n' \"$list\";"
+    "list=$(cat); case $list in X*) printf '%s\\n' \"$list\" | sed -n 's/^X //p' | xargs rm -rf --;; esac;"
+    " {{ printf '%s\\n=\\n' \"$list\";"
     " printf '%s\\n' \"$list\" | sed -n 's/^J //p' | xargs ls -ln /dev/null 2>/dev/null; }} | awk '"
     '$0=="=" {{ listing=1; next }}'
     ' !listing && $1=="X" {{ next }}'
@@ -29,15 +31,15 @@ _SCRIPT = (
     ' /^jobs.*:$/ {{ dir=substr($0, 1, length($0)-1); print "D", dir; next }}'
     " NF==9 && /^-/ && $9 ~ /^(results-|status-|result[.-])/ && $9 !~ /\\.new$/"
     ' {{ file=dir "/" $9; if ($5 > here[file]+0) print "F", file, here[file]+0, $5 }}\''
-    " | while read -r kind file from to; do echo \"$kind $file${{from:+ $from $to}}\";"
-    " [ $kind = D ] || tail -c +$((from+1)) \"$file\" | head -c $((to-from)); done; echo E"
+    ' | while read -r kind file from to; do printf "%s\\n" "$kind $file${{from:+ $from $to}}";'
+    ' [ $kind = D ] || tail -c +$((from+1)) "$file" | head -c $((to-from)); done; echo E'
 )
 
 
 def fetch(handles: Sequence[JobHandle], into: Path, cluster: Cluster) -> Mapping[str, Fetched]:
     """Copy what is new of results and markers to ``into/<job>/``. One exec for all."""
     mirror = _Mirror(into, {handle.job for handle in handles})
-    request = "\n".join(line for handle in handles for line in _request(handle, into)) + "\n"
+    request = "\n".join(line for handle in _discarded_first(handles) for line in _request(handle, into)) + "\n"
     command = f"cd -- {where(cluster)} && {_SCRIPT.format()}"
     completed = check(cluster.transport.run(command, [request.encode()], mirror.feed), "fetching results")
     if not mirror.ended:
@@ -71,6 +73,10 @@ def _cut(content: bytes) -> int:
         if byte < 0x80:
             return 0
     return 0
+
+
+def _discarded_first(handles: Sequence[JobHandle]) -> list[JobHandle]:
+    return sorted(handles, key=lambda handle: not handle.discard)
 
 
 def _request(handle: JobHandle, into: Path) -> Iterator[str]:

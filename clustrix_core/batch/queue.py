@@ -20,8 +20,8 @@ _MARKER = re.compile(r"(?:\./)?jobs/[0-9a-f]{2}/([0-9a-f]+)/status-(\d+)\.(\d+)\
 # Each handle is a line "job round"; its markers come first, then the scheduler's answer, in one exec.
 _MARKERS = (
     "list=$(cat); printf '%s\\n' \"$list\" | while read -r job round; do"
-    " for file in jobs/${job%\"${job#??}\"}/$job/status-$round.*; do case $file in *.new) continue;; esac;"
-    " [ -f \"$file\" ] && read -r line <\"$file\" && printf '%s %s\\n' \"$file\" \"$line\"; done; done"
+    ' for file in jobs/${job%"${job#??}"}/$job/status-$round.*; do case $file in *.new) continue;; esac;'
+    ' [ -f "$file" ] && read -r line <"$file" && printf \'%s %s\\n\' "$file" "$line"; done; done'
 )
 
 Tasks = dict[int, TaskStatus]
@@ -101,9 +101,13 @@ def _settle(handle: JobHandle, known: Tasks, markers: Tasks) -> JobStatus:
     joined = dict(known)
     for index, marker in markers.items():
         row = known.get(index)
-        if row is None or row.state is JobState.UNKNOWN or marker.word != "EXIT" or not marker.exit_code:
-            joined[index] = marker
-        elif row.state is JobState.SUCCEEDED:
+        if (
+            row is None
+            or row.state is JobState.UNKNOWN
+            or marker.word != "EXIT"
+            or not marker.exit_code
+            or row.state is JobState.SUCCEEDED
+        ):
             joined[index] = marker
         elif row.state is JobState.FAILED and row.exit_code is None:
             joined[index] = TaskStatus(row.state, row.word, row.reason, marker.exit_code)

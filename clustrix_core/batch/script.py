@@ -25,10 +25,8 @@ def _body(dialect: Dialect, job: JobSpec, cluster: Cluster) -> Iterator[str]:
     yield f"rm -f {status}"
     # The worker gets the signal as well and ends; the shell must live on to write the marker.
     yield "trap : TERM"
-    yield (
-        f"trap 'code=$?; printf \"EXIT %s\\n\" \"$code\" >{status}.new && mv {status}.new {status}' EXIT"
-    )
-    yield f"export CLUSTRIX_JOB={job.id} CLUSTRIX_TASK=\"$task\" CLUSTRIX_SCHEDULER_ID=\"{dialect.native}\""
+    yield (f'trap \'code=$?; printf "EXIT %s\\n" "$code" >{status}.new && mv {status}.new {status}\' EXIT')
+    yield f'export CLUSTRIX_JOB={job.id} CLUSTRIX_TASK="$task" CLUSTRIX_SCHEDULER_ID="{dialect.native}"'
     yield from preparation(job.resources)
     yield 'cd "$here" || exit 72'
     yield f'{python(cluster)} "${{here%/*/*/*}}/worker/{bundle.digest()}" run {job.round} "$task"'

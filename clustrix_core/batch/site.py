@@ -18,7 +18,7 @@ _PROBE = "--- probe ---"
 
 
 def provision(dialect: Dialect, cluster: Cluster) -> Cluster:
-    """Return the cluster with its ``site``: make work_dir, put the worker there, ask Python and the scheduler. One exec.
+    """Return the cluster with its ``site``. One exec: make work_dir, put the worker there, ask Python and scheduler.
 
     Raises StagingError where work_dir is foreign, not writable or full, ConfigError where there is no Python.
     """
@@ -64,8 +64,9 @@ def _contact(dialect: Dialect, cluster: Cluster) -> str:
             "[ -O . ] || { echo it belongs to $(ls -ld . | awk '{print $3}') >&2; exit 66; }",
             "chmod 700 . && mkdir -p jobs worker slots || exit 65",
             f"if [ -d worker/{name} ]; then cat >/dev/null; else rm -rf worker/new.$$; mkdir worker/new.$$"
-            f" && tar -xzof - -C worker/new.$$ && {{ mv worker/new.$$ worker/{name} || [ -d worker/{name} ]; }} || exit 65; fi",
-            f"printf 'work_dir %s\\nuser %s\\n' \"$(pwd -P)\" \"$(id -un)\"",
+            " && tar -xzof - -C worker/new.$$"
+            f" && {{ mv worker/new.$$ worker/{name} || [ -d worker/{name} ]; }} || exit 65; fi",
+            'printf \'work_dir %s\\nuser %s\\n\' "$(pwd -P)" "$(id -un)"',
             f"printf 'python '; ({load}; exec {python(cluster)} -c 'import sys; print(*sys.version_info[:2])')"
             " </dev/null 2>&1",
             "echo",

@@ -100,7 +100,9 @@ def _rejected(dialect: Dialect, completed: Completed, after: str) -> Exception:
         return TransportError(f"{dialect.name} did not answer in time, the job may have been accepted: {said}")
     if completed.returncode in (126, 127):
         return SubmitRejected(f"{dialect.name} is not there: {said}", hint="Is this the login node of the cluster?")
-    return SubmitRejected(f"{dialect.name} refused the job: {said}", hint="Change what it names, or ask `clustrix doctor`.")
+    return SubmitRejected(
+        f"{dialect.name} refused the job: {said}", hint="Change what it names, or ask `clustrix doctor`."
+    )
 
 
 __all__ = ["script_name", "submit"]

@@ -89,9 +89,7 @@ class Engine:
         """
         cluster = self.places.cluster(request.settings, request.resources)
         job = keys.new_job_id()
-        spec = JobSpec(
-            job, request.label, request.resources, request.calls, max_parallel=request.max_parallel
-        )
+        spec = JobSpec(job, request.label, request.resources, request.calls, max_parallel=request.max_parallel)
         outbox = self.outbox / job
         outbox.mkdir(mode=0o700)
         try:
@@ -131,8 +129,10 @@ class Engine:
         assert cluster.site is not None
         payload.same_python(cluster)
         todo = flight.todo if flight.spec.round else None
-        spec = flight.spec if look_first and "tasks" in flight.entry.spec else shape(
-            flight.spec, cluster.site, len(todo) if todo else None
+        spec = (
+            flight.spec
+            if look_first and "tasks" in flight.entry.spec
+            else shape(flight.spec, cluster.site, len(todo) if todo else None)
         )
         flight.entry.spec.update(_spec_json(spec))
         self.journal.shaped(spec.id, flight.entry.spec)
@@ -270,7 +270,7 @@ class Engine:
     # -- what callers ask about jobs
 
     def attach(self, job: str, deliver: CLAIM_RESULT) -> Flight:
-        """Deliver the outcomes of a job of this or an earlier process: those that are here now, the rest as they come."""
+        """Deliver the outcomes of a job of any process of this user: those that are here, the rest as they come."""
         entry = self.journal.get(job)
         flight = self._flight(entry, self.places.cluster(places.from_json(entry.settings), _resources(entry)), deliver)
         flight.read()
@@ -319,8 +319,10 @@ class Engine:
         ends = flight.entry.ends
         for call in flight.missing:
             data = ends.get(str(call)) or ends.get("*")
-            error = error_from(data) if data else JobLost(
-                f"the results of job {flight.spec.id} are no longer on this machine", job=flight.spec.id
+            error = (
+                error_from(data)
+                if data
+                else JobLost(f"the results of job {flight.spec.id} are no longer on this machine", job=flight.spec.id)
             )
             flight.arrived.add(call)
             flight.deliver(call, None, error)
@@ -334,7 +336,7 @@ class Engine:
             submission = self._submissions.get(flight.spec.id)
         if submission is not None and not submission.cancel():
             submission.result()
-        if flight.complete:
+        if not flight.missing:
             return False
         if flight.handle is not None:
             self.dispatch.cancel([flight.handle], flight.cluster)
@@ -355,9 +357,7 @@ class Engine:
         entry = self.journal.get(job)
         if entry.phase in (OVER, REFUSED) or entry.handle is None:
             return JobStatus(JobState(entry.state), reason=entry.reason)
-        cluster = self.places.ready(
-            self.places.cluster(places.from_json(entry.settings), _resources(entry))
-        )
+        cluster = self.places.ready(self.places.cluster(places.from_json(entry.settings), _resources(entry)))
         return self.dispatch.status([entry.handle], cluster)[entry.id]
 
     def logs(self, job: str, since: int = 0, task: int = 0) -> LogChunk:
@@ -365,9 +365,7 @@ class Engine:
         entry = self.journal.get(job)
         if entry.handle is None:
             return LogChunk("", max(since, 0))
-        cluster = self.places.ready(
-            self.places.cluster(places.from_json(entry.settings), _resources(entry))
-        )
+        cluster = self.places.ready(self.places.cluster(places.from_json(entry.settings), _resources(entry)))
         return self.dispatch.logs(dataclasses.replace(entry.handle, task=task), cluster, since)
 
     def monitor(self, cluster: Cluster) -> Monitor:

@@ -137,7 +137,7 @@ class Flight:
         """
         missing = set(self.missing)
         if self.inbox.forged is not None:
-            return {call: self.inbox.forged for call in missing}, []
+            return dict.fromkeys(missing, self.inbox.forged), []
         ended: dict[int, TaskStatus | PayloadError] = {}
         for call, (task, words) in self.inbox.died.items():
             if call in missing:
@@ -152,7 +152,7 @@ class Flight:
         if not left or (progress and self.status.state is not JobState.CANCELLED and self._advanced(left)):
             return ended, left
         whole = self._whole()
-        return {**ended, **{call: whole for call in left}}, []
+        return {**ended, **dict.fromkeys(left, whole)}, []
 
     def _advanced(self, left: Iterable[int]) -> bool:
         """Return whether this round brought anything: another one like it must not go on for ever."""

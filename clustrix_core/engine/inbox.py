@@ -1,4 +1,4 @@
-"""The records of one job as they arrive in its mirror: signatures checked first, then unpickled, never the other way."""
+"""The records of one job as they arrive: signatures are checked first, then bodies unpickled."""
 
 from __future__ import annotations
 
@@ -83,7 +83,9 @@ class Inbox:
         if not isinstance(call, int) or not 0 <= call < self._calls:
             raise records.ForgedRecord(f"call {call!r} of {self._calls}")
         if kind == "died":
-            words = f"killed by signal {header['signal']}" if header.get("signal") else f"exit code {header.get('exit')}"
+            words = (
+                f"killed by signal {header['signal']}" if header.get("signal") else f"exit code {header.get('exit')}"
+            )
             self.died[call] = (int(header["run"].split(".")[1]), f"the process of the call was {words}")
             return
         value, error = self._outcome(str(kind), file, record, path)

@@ -36,11 +36,12 @@ class Places:
         self._lock = threading.Lock()
 
     def cluster(self, settings: ClusterConfig, resources: Resources) -> Cluster:
-        """Return the cluster that these settings describe, not yet contacted. Raises ConfigError, BackendNotInstalled."""
+        """Return the cluster of these settings, not yet contacted. Raises ConfigError, BackendNotInstalled."""
         info = self._dispatch.backend(settings.backend)
         if info.needs_host and not settings.host:
             raise ConfigError(
-                f"cluster {settings.name!r}: the backend {info.name!r} needs a host", hint="Set host: in its configuration."
+                f"cluster {settings.name!r}: the backend {info.name!r} needs a host",
+                hint="Set host: in its configuration.",
             )
         return Cluster(
             name=settings.name,

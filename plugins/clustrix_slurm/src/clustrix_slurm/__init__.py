@@ -1,4 +1,4 @@
-"""Slurm for Clustrix. Written against Slurm 22.05; parses plain `-o`/`-P` text, so older and newer ones are read too."""
+"""Slurm for Clustrix. Run against Slurm 22.05; only plain `-o` and `-P` text is parsed, which others print alike."""
 
 from __future__ import annotations
 

@@ -56,5 +56,7 @@ def _options(cluster: Cluster) -> Iterator[str]:
 def _raw(job: JobSpec) -> Iterator[str]:
     for line in job.resources.directives:
         if not line.startswith("-"):
-            raise ConfigError(f"directives: {line!r} is not an option of sbatch", hint='Write it like "--mail-type=END".')
+            raise ConfigError(
+                f"directives: {line!r} is not an option of sbatch", hint='Write it like "--mail-type=END".'
+            )
         yield line

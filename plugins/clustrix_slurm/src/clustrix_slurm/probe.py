@@ -30,16 +30,15 @@ class _Room:
 
 
 def command(cluster: Cluster) -> str:
-    return (
-        "sinfo -h -N -o 'node|%P|%C|%m|%T|%l|%L';"
-        " scontrol show config | grep -E '^(MaxArraySize|SLURM_VERSION) '"
-    )
+    return "sinfo -h -N -o 'node|%P|%C|%m|%T|%l|%L'; scontrol show config | grep -E '^(MaxArraySize|SLURM_VERSION) '"
 
 
 def read(text: str, site: Site, cluster: Cluster) -> Site:
     """Return the site with its free room in the cluster's partition, its largest array and its version."""
     rooms = _mine(_rooms(text), cluster.resources)
-    nodes = tuple(Node(room.free, room.memory * _MB * room.free // room.cores) for room in rooms if room.usable and room.free)
+    nodes = tuple(
+        Node(room.free, room.memory * _MB * room.free // room.cores) for room in rooms if room.usable and room.free
+    )
     times = {room.default_time for room in rooms}
     return dataclasses.replace(
         site,
@@ -66,7 +65,9 @@ def check(cluster: Cluster, site: Site, text: str) -> Sequence[Problem]:
 def _impossible(asked: Resources, rooms: Sequence[_Room]) -> Iterator[Problem]:
     most = max(room.cores for room in rooms)
     if asked.cores > most:
-        yield Problem("error", f"cores={asked.cores}, but no node has more than {most}", "Slurm would let it wait for ever.")
+        yield Problem(
+            "error", f"cores={asked.cores}, but no node has more than {most}", "Slurm would let it wait for ever."
+        )
     memory = max(room.memory for room in rooms) * _MB
     if asked.memory and asked.memory > memory:
         yield Problem("error", f"memory={asked.memory // _MB}MB, but no node has more than {memory // _MB}MB")
