@@ -22,9 +22,9 @@ AUDIT = (
     + """
 @hookimpl(wrapper=True{order})
 def submit(job, script, cluster):
-    EVENTS.append("{name} before " + cluster.backend)
+    events.append("{name} before " + cluster.backend)
     handle = yield
-    EVENTS.append("{name} after " + cluster.backend)
+    events.append("{name} after " + cluster.backend)
     return handle
 """
 )
@@ -32,7 +32,7 @@ def submit(job, script, cluster):
 
 def audit(events: list[str], name: str = "audit", order: str = "") -> ModuleType:
     made = toys.module(f"clustrix_{name}", AUDIT.format(name=name, order=order))
-    made.EVENTS = events
+    made.events = events
     return made
 
 
@@ -62,9 +62,9 @@ def test_exactly_the_asked_backend_answers() -> None:
     asked = dispatch(one, two)
     assert asked.submit(toys.job(), "#!", toys.cluster("two")).native == "two-1"
     assert asked.submit(toys.job(), "#!", toys.cluster("one")).native == "one-1"
-    assert (one.EVENTS, two.EVENTS) == (["submit"], ["submit"])
+    assert (one.events, two.events) == (["submit"], ["submit"])
     asked.cancel([toys.HANDLE], toys.cluster("one"))
-    assert (one.EVENTS, two.EVENTS) == (["submit", "cancel"], ["submit"])
+    assert (one.events, two.events) == (["submit", "cancel"], ["submit"])
 
 
 def test_an_unknown_backend_is_an_error_for_every_hook() -> None:
@@ -187,7 +187,7 @@ def test_a_backend_that_only_provisions_hands_over() -> None:
     assert ready.backend == "toy"
     assert asked.submit(toys.job(), "#!", ready).native == "toy-1"
     asked.release(toys.cluster("eks"))
-    assert cloud.EVENTS == ["release"]
+    assert cloud.events == ["release"]
 
 
 @pytest.mark.parametrize("hook", ["status", "fetch"])
@@ -219,11 +219,11 @@ LISTENER = (
     + """
 @hookimpl
 def job_changed(handle, before, after, cluster):
-    EVENTS.append((handle.job, before.state.value, after.state.value, cluster.name))
+    events.append((handle.job, before.state.value, after.state.value, cluster.name))
 
 @hookimpl
 def register_commands(cli):
-    EVENTS.append(cli)
+    events.append(cli)
 """
 )
 DEAF = (
@@ -247,7 +247,7 @@ def test_a_listener_that_raises_costs_nobody_else_anything(caplog: pytest.LogCap
         asked.job_changed(toys.HANDLE, toys.RUNNING, JobStatus(JobState.SUCCEEDED), toys.cluster())
         asked.register_commands("a click.Group")
     heard = [(toys.HANDLE.job, "RUNNING", "SUCCEEDED", "here"), "a click.Group"]
-    assert [first.EVENTS, last.EVENTS] == [heard, heard]
+    assert [first.events, last.events] == [heard, heard]
     assert [record.getMessage() for record in caplog.records] == [
         "plugin 'deaf': job_changed raised",
         "plugin 'deaf': register_commands raised",
@@ -261,7 +261,7 @@ def test_listeners_hear_of_the_jobs_of_every_backend() -> None:
     asked.job_changed(toys.HANDLE, toys.RUNNING, toys.RUNNING, toys.cluster("one"))
     theirs = asked.plugins.manager.get_plugin("two")
     assert isinstance(theirs, ModuleType)
-    assert len(listener.EVENTS) == len(theirs.EVENTS) == 1
+    assert len(listener.events) == len(theirs.events) == 1
 
 
 def test_the_root_of_the_tree_is_caught_too() -> None:

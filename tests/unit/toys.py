@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from clustrix_core.hookspecs import hookimpl
 from clustrix_core.model import BackendInfo, Fetched, JobHandle, JobState, JobStatus, LogChunk
 
-EVENTS = []
+events = []
 """
 
 # A backend that keeps its jobs in a dictionary. It answers every hook that a backend must.
@@ -40,7 +40,7 @@ def render_script(job, cluster):
 
 @hookimpl
 def submit(job, script, cluster):
-    EVENTS.append("submit")
+    events.append("submit")
     return JobHandle(job.id, job.name, {backend!r} + "-1", job.tasks)
 
 @hookimpl
@@ -61,7 +61,7 @@ def logs(handle, cluster, since):
 
 @hookimpl
 def cancel(handles, cluster):
-    EVENTS.append("cancel")
+    events.append("cancel")
 """
 )
 
@@ -84,7 +84,7 @@ def provision(cluster):
 
 @hookimpl
 def release(cluster):
-    EVENTS.append("release")
+    events.append("release")
 """
 )
 
