@@ -4,6 +4,7 @@ The pickler is cloudpickle's where that can be imported (Python 3.8 and later), 
 would travel by value also says its name, and exceptions keep their class, arguments and state.
 """
 
+import functools
 import importlib
 import io
 import pickle
@@ -93,6 +94,11 @@ def _over(cloudpickle: "ModuleType") -> "Type[Any]":
 
 
 _FUNCTION = type(dump)
+
+
+def cached(function: "Callable[..., Any]", parameters: "Dict[str, Any]") -> "Any":
+    """Return a function with an empty ``functools.lru_cache``: what such a function is pickled as."""
+    return functools.lru_cache(**parameters)(function)
 
 
 class _PlainPickler(pickle.Pickler):
