@@ -9,7 +9,9 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from clustrix_core.resources import Resources
+from clustrix_core.resources import Resources as Resources
+from clustrix_core.resources import format_time as format_time
+from clustrix_core.resources import nearest as nearest
 from clustrix_core.transport import Transport
 
 PLUGIN_API = "1.0"  # semantic version of what plugins may import; see docs/write-a-plugin.md

@@ -6,8 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from clustrix_core.errors import ConfigError
-from clustrix_core.model import Cluster, JobSpec
-from clustrix_core.resources import format_time
+from clustrix_core.model import Cluster, JobSpec, format_time
 
 
 def directives(job: JobSpec, cluster: Cluster) -> Sequence[str]:

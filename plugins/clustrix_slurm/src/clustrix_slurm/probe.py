@@ -8,8 +8,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from clustrix_core.model import Cluster, Node, Problem, Site
-from clustrix_core.resources import Resources, format_time, nearest
+from clustrix_core.model import Cluster, Node, Problem, Resources, Site, format_time, nearest
 
 _MB = 2**20
 _USABLE = ("idle", "mixed", "allocated", "completing")
