@@ -44,11 +44,15 @@ class Authenticator:
         self._unlocked: dict[str, paramiko.PKey] = {}
         self._tried: list[str] = []
         self._open_question: str | None = None
+        self._agent: paramiko.Agent | None = None
 
     def log_in(self, transport: paramiko.Transport) -> None:
         """Return when the host has accepted the user; raise AuthenticationError with what was tried otherwise."""
         self._tried, self._open_question = [], None
-        left = self._with_keys(transport)
+        try:
+            left = self._with_keys(transport)
+        finally:
+            self._close_agent()
         for _ in range(4):  # a site may want a key, a password and a code
             if not left:
                 return
@@ -178,10 +182,16 @@ class Authenticator:
         if self.route.agent == "":
             return ()
         try:
-            return paramiko.Agent().get_keys()
+            self._agent = paramiko.Agent()
+            return self._agent.get_keys()
         except (paramiko.SSHException, OSError) as error:
             log.debug("ssh-agent: %s", error)
             return ()
+
+    def _close_agent(self) -> None:
+        agent, self._agent = self._agent, None
+        if agent:
+            agent.close()
 
     def _load(self, path: str) -> paramiko.PKey | None:
         """Return the key in a file, unlocked if need be; None when it cannot be used."""

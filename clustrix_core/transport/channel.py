@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from clustrix_core.transport import Completed
+from clustrix_core.transport import Completed, gate
 from clustrix_core.transport.process import Silence, chunks
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def exchange(
     """
     import paramiko
 
+    gate.fit(channel)
     channel.event = _Impatient(idle)
     channel.settimeout(None)
     try:
@@ -47,6 +48,18 @@ def exchange(
         alive = channel.get_transport().is_active()
         raise (Refused if alive else Unfinished)(str(error)) from error
     return _Exchange(channel, stdin, sink, idle).run()
+
+
+def close(channel: paramiko.Channel) -> None:
+    """Close a channel behind what is being sent on it. Does not wait for that."""
+
+    def end() -> None:
+        try:
+            channel.close()
+        except (EOFError, OSError):
+            pass
+
+    gate.fit(channel).after(end)
 
 
 class _Impatient(threading.Event):
@@ -81,6 +94,7 @@ class _Exchange:
         idle: float,
     ) -> None:
         self.channel, self.idle = channel, idle
+        self.gate = gate.fit(channel)
         self.source = chunks(stdin)
         self.out, self.err = bytearray(), bytearray()
         self.sink = sink or self.out.extend
@@ -158,7 +172,9 @@ class _Exchange:
         try:
             start = 0
             while start < len(chunk):
-                sent = self.channel.send(bytes(chunk[start : start + _PACKET]))
+                room = min(self._window(), _PACKET)
+                with self.gate.sending():
+                    sent = self.channel.send(bytes(chunk[start : start + room])) if room else 0
                 if not sent:
                     return False
                 start += sent
@@ -167,11 +183,20 @@ class _Exchange:
         except (paramiko.SSHException, EOFError, OSError):
             return self._lost()
 
+    def _window(self) -> int:
+        """Wait until the command can take more and return how much; 0 when it takes no more at all."""
+        channel = self.channel
+        with channel.lock:
+            while channel.out_window_size <= 0 and not channel.closed:
+                channel.out_buffer_cv.wait(1.0)
+            return 0 if channel.closed else channel.out_window_size
+
     def _end_of_stdin(self) -> None:
         import paramiko
 
         try:
-            self.channel.shutdown_write()
+            with self.gate.sending():
+                self.channel.shutdown_write()
         except (paramiko.SSHException, EOFError, OSError):
             self._lost()
 
@@ -183,4 +208,4 @@ class _Exchange:
         return False
 
 
-__all__ = ["Refused", "Unfinished", "exchange"]
+__all__ = ["Refused", "Unfinished", "close", "exchange"]

@@ -33,7 +33,7 @@ def quote(text: str) -> str:
     if _PLAIN.fullmatch(text):
         return text
     pieces = re.split(r"(['\\!])", text)
-    return "".join(_SPECIAL.get(piece) or f"'{piece}'" for piece in pieces if piece)
+    return "".join(_SPECIAL.get(piece) or f"'{piece}'" for piece in pieces if piece) or "''"
 
 
 def for_login_shell(command: str) -> str:

@@ -27,7 +27,9 @@ def connect(kind: str, login: Login | None = None, prompt: Prompt | None = None)
         from clustrix_core.transport.ssh import Paramiko
 
         return Paramiko(login, prompt)
-    raise ConfigError('transport: "openssh" is not there yet', hint='Use "paramiko".')
+    from clustrix_core.transport.openssh import OpenSSH
+
+    return OpenSSH(login)
 
 
 __all__ = ["KINDS", "connect"]

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from clustrix_core.errors import ClustrixError, ConfigError, TransportError
 from clustrix_core.transport import known_hosts
 from clustrix_core.transport.authentication import Authenticator, Prompt
+from clustrix_core.transport.gate import transport_class
 from clustrix_core.transport.login import Login
 from clustrix_core.transport.ssh_config import Route, resolve
 
@@ -91,7 +92,7 @@ class Connector:
     def _negotiate(self, route: Route, depth: int, opened: list[Callable[[], None]]) -> paramiko.Transport:
         import paramiko
 
-        transport = paramiko.Transport(self._socket(route, depth, opened))
+        transport = transport_class()(self._socket(route, depth, opened))
         opened.append(transport.close)
         transport.daemon = True
         transport.set_log_channel(wire.name)

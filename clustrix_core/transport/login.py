@@ -67,7 +67,7 @@ class Login:
         argv = ["-F", self.config_file] if self.config_file else []
         argv += ["-p", str(self.port)] if self.port else []
         argv += ["-l", self.user] if self.user else []
-        argv += ["-i", _literal(self.key_file), "-o", "IdentitiesOnly=yes"] if self.key_file else []
+        argv += ["-o", f'IdentityFile="{_literal(self.key_file)}"', "-o", "IdentitiesOnly=yes"] if self.key_file else []
         argv += ["-o", f'UserKnownHostsFile="{_literal(self.known_hosts)}"'] if self.known_hosts else []
         argv += ["-J", self.proxy_jump] if self.proxy_jump else []
         return argv

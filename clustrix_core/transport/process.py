@@ -12,6 +12,7 @@ from typing import IO, cast
 
 from clustrix_core.transport import CHUNK, Completed
 
+Stream = Iterable[bytes] | Iterable[memoryview]
 _READ = 1 << 18
 
 
@@ -21,7 +22,7 @@ class Silence(Exception):
 
 def run(
     argv: Sequence[str],
-    stdin: Iterable[bytes],
+    stdin: Stream,
     sink: Callable[[bytes], None] | None,
     idle: float,
     cwd: str | None = None,
@@ -53,7 +54,7 @@ def end_group(child: subprocess.Popen[bytes]) -> None:
     child.wait()
 
 
-def chunks(stream: Iterable[bytes]) -> Iterator[memoryview]:
+def chunks(stream: Stream) -> Iterator[memoryview]:
     """Yield a stream in pieces of at most CHUNK bytes, without copying and without empty ones."""
     for data in stream:
         view = memoryview(data).cast("B")
@@ -67,7 +68,7 @@ class _Pump:
     def __init__(
         self,
         child: subprocess.Popen[bytes],
-        stdin: Iterable[bytes],
+        stdin: Stream,
         sink: Callable[[bytes], None] | None,
         idle: float,
     ) -> None:
@@ -129,4 +130,4 @@ class _Pump:
         return bool(data)
 
 
-__all__ = ["Silence", "chunks", "end_group", "run"]
+__all__ = ["Silence", "Stream", "chunks", "end_group", "run"]

@@ -7,24 +7,24 @@ import logging
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from clustrix_core.errors import ClustrixError, TransportError
 from clustrix_core.transport import DEADLINE, Completed
 from clustrix_core.transport.authentication import Prompt
-from clustrix_core.transport.channel import Refused, Unfinished, exchange
+from clustrix_core.transport.channel import Refused, Unfinished, close, exchange
 from clustrix_core.transport.command import brief, for_login_shell, one_line
 from clustrix_core.transport.connection import Connection, Connector, translated
 from clustrix_core.transport.login import Login
 from clustrix_core.transport.process import Silence
+from clustrix_core.transport.sessions import Sessions
 
 if TYPE_CHECKING:
     import paramiko
 
 OPEN_TIMEOUT = 30.0  # seconds for the host to open a channel
-QUEUE = 600.0  # seconds to wait for a free channel when the host allows few (MaxSessions) and ours are in use
-SOON = 5.0  # the same when none of ours is in use: the host may not have noticed yet
 log = logging.getLogger("clustrix.ssh")
 
 
@@ -41,8 +41,7 @@ class Paramiko:
         self._lock = threading.Lock()
         self._held: list[Connection] = []  # none or one
         self._failed: tuple[float, ClustrixError] | None = None
-        self._in_use = 0
-        self._freed = threading.Condition()
+        self._sessions = Sessions()
         weakref.finalize(self, _close_all, self._held)
 
     def __repr__(self) -> str:
@@ -63,11 +62,9 @@ class Paramiko:
         """
         line = for_login_shell(one_line(command))
         began = time.monotonic()
-        channel, connection = self._channel()
-        try:
+        channel, connection = self._channel(min(idle, OPEN_TIMEOUT))
+        with self._sessions.one(), closing(channel):
             done = self._exchange(channel, connection, line, stdin, sink, idle)
-        finally:
-            self._release(channel)
         took = time.monotonic() - began
         log.debug("%s: exit %d after %.3f s: %s", connection.route.where, done.returncode, took, brief(command))
         return done
@@ -108,7 +105,7 @@ class Paramiko:
                 f"{where}: {what}", hint="Whether it ran to its end is not known; the next command connects anew."
             ) from None
 
-    def _channel(self) -> tuple[paramiko.Channel, Connection]:
+    def _channel(self, patience: float) -> tuple[paramiko.Channel, Connection]:
         """Return a new channel; wait for one when the host allows no more, reconnect when the connection is dead."""
         import paramiko
 
@@ -116,10 +113,7 @@ class Paramiko:
         while True:
             connection, fresh = self._connected()
             try:
-                channel = connection.transport.open_session(timeout=OPEN_TIMEOUT)
-                with self._freed:
-                    self._in_use += 1
-                return channel, connection
+                return connection.transport.open_session(timeout=patience), connection
             except (paramiko.SSHException, EOFError, OSError) as error:
                 if not (connection.alive and _crowded(error)):
                     self._drop(connection)
@@ -127,32 +121,15 @@ class Paramiko:
                         with translated(connection.route.where):
                             raise
                     continue
-            self._wait_for_room(connection, began, pause)
-            pause = min(pause * 1.5, 1.0)
-
-    def _wait_for_room(self, connection: Connection, began: float, pause: float) -> None:
-        with self._freed:
-            bound = QUEUE if self._in_use else SOON
-            if time.monotonic() - began > bound:
-                raise TransportError(
-                    f"{connection.route.where}: the host opened no further session for {bound:g} s "
-                    f"({self._in_use} of ours in use)",
-                    hint="Its MaxSessions may be too low for so much at once.",
-                )
-            self._freed.wait(pause)
-
-    def _release(self, channel: paramiko.Channel) -> None:
-        _close(channel)
-        with self._freed:
-            self._in_use -= 1
-            self._freed.notify()
+            pause = self._sessions.wait(connection.route.where, began, pause)
 
     def _abandon(self, channel: paramiko.Channel, connection: Connection) -> None:
         """Close a channel that is silent; the whole connection when not even that gets through."""
-        closer = threading.Thread(target=_close, args=(channel,), name="clustrix-close", daemon=True)
-        closer.start()
-        closer.join(5.0)
-        if closer.is_alive():
+        threading.Thread(target=close, args=(channel,), name="clustrix-close", daemon=True).start()
+        deadline = time.monotonic() + 5.0
+        while not channel.closed and time.monotonic() < deadline:
+            time.sleep(0.01)
+        if not channel.closed:
             self._drop(connection)
 
     def _connected(self) -> tuple[Connection, bool]:
@@ -190,11 +167,13 @@ def _crowded(error: Exception) -> bool:
     return "Unable to open channel" in str(error)  # so it looks when two threads are refused at once
 
 
-def _close(channel: paramiko.Channel) -> None:
+@contextmanager
+def closing(channel: paramiko.Channel) -> Iterator[None]:
+    """Close a channel behind the block."""
     try:
-        channel.close()
-    except (EOFError, OSError):
-        pass
+        yield
+    finally:
+        close(channel)
 
 
 def _close_all(held: list[Connection]) -> None:

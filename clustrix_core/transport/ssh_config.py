@@ -47,6 +47,7 @@ class Route:
     connect_timeout: float = CONNECT_TIMEOUT
     keepalive: int = KEEPALIVE
     checking: str = "ask"
+    control_path: str | None = None
 
     @property
     def where(self) -> str:
@@ -89,6 +90,7 @@ def resolve(login: Login) -> Route:
         connect_timeout=float(timeout) if timeout.isdigit() else CONNECT_TIMEOUT,
         keepalive=int(one("serveraliveinterval", "0")) or KEEPALIVE,
         checking=one("stricthostkeychecking", "ask").lower(),
+        control_path=_path(one("controlpath"), tokens) or None,
     )
 
 
@@ -131,7 +133,8 @@ def _read(login: Login) -> dict[str, list[str]]:
 
 
 def _lines(file: str, base: str, block: str = "Host *", depth: int = 0) -> Iterator[str]:
-    """Yield the lines of a configuration file with its Includes in place."""
+    """Yield the lines of a configuration file with its Includes in place. Hosts in an included file stand for themselves,
+    even where it is included for some hosts only."""
     try:
         with open(file, encoding="utf-8", errors="replace") as stream:
             lines = stream.read().splitlines()

@@ -15,39 +15,39 @@ import subprocess
 import time
 from pathlib import Path
 
-PAM_SERVICE = "clustrix-sshd"  # sshd asks PAM under the name that it was started by
+PAM_SERVICE = f"clustrix-sshd-{os.getpid()}"  # sshd asks PAM under the name that it was started by
+PACKAGES = {"sshd": "openssh-server", "ssh": "openssh-client", "tcsh": "tcsh", "fish": "fish"}
 PASSWORD = "correct horse, 馬!"
 
 
 def why_not() -> str:
-    """Return why no sshd can be started here, "" when one can."""
+    """Return why no sshd can be started here, "" when one can; installs what is missing."""
     if os.name != "posix" or os.getuid() != 0:
         return "needs root to start sshd"
-    if not shutil.which("ssh-keygen") or not Path("/usr/sbin/sshd").exists():
-        if not shutil.which("apt-get"):
-            return "needs an OpenSSH server"
-        env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        apt = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=600"]
-        subprocess.run([*apt, "update"], env=env, stdout=subprocess.DEVNULL)
-        policy = Path("/usr/sbin/policy-rc.d")
-        mine = not policy.exists()
-        if mine:  # the package must not start the system's own sshd
-            policy.write_text("#!/bin/sh\nexit 101\n")
-            policy.chmod(0o755)
-        try:
-            install = [*apt, "install", "-y", "--no-install-recommends", "openssh-server", "openssh-client"]
-            if subprocess.run(install, env=env, stdout=subprocess.DEVNULL).returncode:
-                return "openssh-server could not be installed"
-        finally:
-            if mine:
-                policy.unlink()
-    return ""
+    if all(shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin") for program in PACKAGES):
+        return ""
+    if not shutil.which("apt-get"):
+        return f"needs {', '.join(PACKAGES)}"
+    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    apt = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=600"]
+    policy = Path("/usr/sbin/policy-rc.d")
+    mine = not policy.exists()
+    if mine:  # the package must not start the system's own sshd
+        policy.write_text("#!/bin/sh\nexit 101\n")
+        policy.chmod(0o755)
+    try:
+        for order in (["update"], ["install", "-y", "--no-install-recommends", *sorted(set(PACKAGES.values()))]):
+            done = subprocess.run([*apt, *order], env=env, capture_output=True)
+    finally:
+        if mine:
+            policy.unlink(missing_ok=True)
+    return f"could not be installed: {done.stderr.decode()[-500:]}" if done.returncode else ""
 
 
 class User:
     """An ordinary user with a password, made for the tests."""
 
-    def __init__(self, name: str = "cxtest", shell: str = "/bin/bash") -> None:
+    def __init__(self, name: str = f"cx{os.getpid()}", shell: str = "/bin/bash") -> None:
         self.name = name
         self.remove()
         subprocess.run(["useradd", "-m", "-s", shell, name], check=True)
@@ -139,14 +139,17 @@ class Sshd:
 
     def logins(self) -> int:
         """Return how many connections have logged in so far."""
-        return len(re.findall(r"^Accepted ", self.log.read_text(), re.MULTILINE)) if self.log.exists() else 0
+        return len(re.findall(r"^Accepted \S+ for ", self.log.read_text(), re.MULTILINE)) if self.log.exists() else 0
+
+    def session_pids(self) -> list[int]:
+        """Return the processes of sshd that serve connections."""
+        assert self.process
+        return [pid for pid in _descendants(self.process.pid) if "sshd" in _read(f"/proc/{pid}/comm")]
 
     def kill_sessions(self) -> None:
         """Kill the processes that serve connections; the listener lives on."""
-        assert self.process
-        for pid in _descendants(self.process.pid):
-            if Path(f"/proc/{pid}/comm").exists() and "sshd" in Path(f"/proc/{pid}/comm").read_text():
-                _kill(pid)
+        for pid in self.session_pids():
+            _kill(pid)
 
     def stop(self) -> None:
         """Kill the listener and all that it has started."""
