@@ -33,7 +33,6 @@ clusters:
     host: login.hpc.example        # absent: this machine is the login node
     user: ada
     work_dir: /scratch/ada/clustrix
-    environment: auto
     resources: {{cores: 4, memory: 8GB, time: "01:00:00", partition: short}}
   desk:
     backend: ssh

@@ -38,6 +38,11 @@ class Places:
     def cluster(self, settings: ClusterConfig, resources: Resources) -> Cluster:
         """Return the cluster of these settings, not yet contacted. Raises ConfigError, BackendNotInstalled."""
         info = self._dispatch.backend(settings.backend)
+        if settings.environment != "none":
+            raise ConfigError(
+                f"environment={settings.environment!r}: environments are not built yet by this version",
+                hint="Write environment: none, and name a Python that has what the function needs (python:, modules:).",
+            )
         if info.needs_host and not settings.host:
             raise ConfigError(
                 f"cluster {settings.name!r}: the backend {info.name!r} needs a host",
