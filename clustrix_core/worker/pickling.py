@@ -8,6 +8,7 @@ import functools
 import importlib
 import io
 import pickle
+import sys
 
 from clustrix_core.worker import classes, exceptions
 from clustrix_core.worker.parts import Parts
@@ -15,7 +16,7 @@ from clustrix_core.worker.parts import Parts
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import ModuleType
-    from typing import Any, BinaryIO, Callable, List, Optional, Sequence, Tuple, Type
+    from typing import Any, BinaryIO, Callable, Dict, List, Optional, Sequence, Tuple, Type
 
 PROTOCOL = min(5, pickle.HIGHEST_PROTOCOL)
 # Smaller buffers stay in the stream: a part costs more than copying them.
@@ -33,11 +34,30 @@ def dump(value: "Any") -> Parts:
     """Pickle a value without copying its big buffers: they must stay as they are until the parts are written."""
     parts = Parts()
     pickler = pickler_class()
-    if PROTOCOL < 5:
-        pickler(_Sink(parts), PROTOCOL).dump(value)
-    else:
-        pickler(_Sink(parts), PROTOCOL, buffer_callback=keeper(parts)).dump(value)
+    with Deep():
+        if PROTOCOL < 5:
+            pickler(_Sink(parts), PROTOCOL).dump(value)
+        else:
+            pickler(_Sink(parts), PROTOCOL, buffer_callback=keeper(parts)).dump(value)
     return parts
+
+
+class Deep:
+    """A context in which values may be nested some thousand deep: by itself pickle gives up at a few hundred.
+
+    It uses less than 1 MB of stack. One thread at a time.
+    """
+
+    LIMIT = 5000
+
+    def __enter__(self) -> None:
+        self._before = sys.getrecursionlimit()
+        if self._before < self.LIMIT:
+            sys.setrecursionlimit(self.LIMIT)
+
+    def __exit__(self, *error: object) -> None:
+        if sys.getrecursionlimit() == self.LIMIT:
+            sys.setrecursionlimit(self._before)
 
 
 def load(file: "BinaryIO", places: "Sequence[Tuple[int, int]]") -> "Any":

@@ -53,6 +53,7 @@ def _run_calls(attempt: Attempt, results: int) -> "Tuple[int, Dict[str, Any]]":
 
     # Imported here, every slot has it.
     pickling.pickler_class()
+    sys.dont_write_bytecode = bool(sys.flags.dont_write_bytecode)
     sys.argv[:] = ["clustrix"]
     with open(os.devnull) as nothing:
         os.dup2(nothing.fileno(), 0)

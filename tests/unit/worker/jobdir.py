@@ -36,6 +36,8 @@ def interpreters() -> dict[str, str]:
 def install(work_dir: Path) -> Path:
     """Put the bundle under ``work_dir`` as the client does."""
     place = work_dir / "worker" / bundle.digest()
+    if place.is_dir():
+        return place
     for name, content in bundle.files().items():
         file = place / name
         file.parent.mkdir(parents=True, exist_ok=True)
