@@ -6,6 +6,7 @@ import re
 import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from clustrix_core.batch.dialect import Dialect, Query, Row
 from clustrix_core.batch.site import where
@@ -84,7 +85,8 @@ def _ask_all(
             found, rows = _ask(query, some, cluster)
             markers = markers or found
             for job, tasks in _by_job(dialect, some, rows).items():
-                known[job] = {**tasks, **known.get(job, {})}  # what the queue said outranks accounting
+                first = known.get(job, {})  # what the queue said outranks accounting
+                known[job] = {**tasks, **{index: _and_code(task, tasks.get(index)) for index, task in first.items()}}
             if not number:
                 break
     return markers, known
@@ -93,7 +95,20 @@ def _ask_all(
 def _enough(handle: JobHandle, tasks: Tasks, markers: Tasks) -> bool:
     if any(not task.state.over for task in tasks.values()):
         return True
+    if any(_unexplained(task) and index not in markers for index, task in tasks.items()):
+        return False
     return len(tasks.keys() | {i for i, t in markers.items() if t.word != "EXIT" or not t.exit_code}) >= handle.tasks
+
+
+def _unexplained(task: TaskStatus) -> bool:
+    return task.state is JobState.FAILED and task.exit_code is None
+
+
+def _and_code(task: TaskStatus, other: TaskStatus | None) -> TaskStatus:
+    """Return what outranks the other; an exit code that it lacks is the other's."""
+    if task.exit_code is not None or other is None or task.state in (JobState.SUCCEEDED, JobState.UNKNOWN):
+        return task
+    return replace(task, exit_code=other.exit_code)
 
 
 def _settle(handle: JobHandle, known: Tasks, markers: Tasks) -> JobStatus:
@@ -109,8 +124,8 @@ def _settle(handle: JobHandle, known: Tasks, markers: Tasks) -> JobStatus:
             or row.state is JobState.SUCCEEDED
         ):
             joined[index] = marker
-        elif row.state is JobState.FAILED and row.exit_code is None:
-            joined[index] = TaskStatus(row.state, row.word, row.reason, marker.exit_code)
+        elif row.state.over:
+            joined[index] = _and_code(row, marker)
     return JobStatus.of(joined, handle.tasks)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import shlex
 import tarfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from clustrix_core import bundle
 from clustrix_core.batch.dialect import Dialect
@@ -24,7 +25,8 @@ def submit(dialect: Dialect, job: JobSpec, script: str, cluster: Cluster) -> Job
     Raises StagingError (there is no job), SubmitRejected (nor here: the scheduler's words) and TransportError (there
     may be one).
     """
-    completed = cluster.transport.run(_command(dialect, job, cluster), _tar(job, script))
+    linked = _linked(job, cluster)
+    completed = cluster.transport.run(_command(dialect, job, cluster, linked), _tar(job, script, linked))
     before, staged, after = completed.text.partition(_STAGED + "\n")
     if not staged:
         raise _not_staged(completed, before, cluster)
@@ -34,7 +36,19 @@ def submit(dialect: Dialect, job: JobSpec, script: str, cluster: Cluster) -> Job
     return JobHandle(job.id, job.name, native, job.tasks, job.round, time.time())
 
 
-def _command(dialect: Dialect, job: JobSpec, cluster: Cluster) -> str:
+def _linked(job: JobSpec, cluster: Cluster) -> Mapping[str, Path]:
+    """Return the files that need not be sent: large ones, where this machine's files are the cluster's."""
+    if not cluster.transport.here:
+        return {}
+    return {name: path for name, path in job.files.items() if path.stat().st_size > CHUNK}
+
+
+def _command(dialect: Dialect, job: JobSpec, cluster: Cluster, linked: Mapping[str, Path]) -> str:
+    # Another file system allows no link; then a copy it is.
+    links = [
+        f"{{ ln -f -- {source} {name} 2>/dev/null || cp -- {source} {name} || exit 65; }}"
+        for name, source in ((name, shlex.quote(str(path))) for name, path in linked.items())
+    ]
     return "; ".join(
         [
             "umask 077",
@@ -42,6 +56,7 @@ def _command(dialect: Dialect, job: JobSpec, cluster: Cluster) -> str:
             "[ -O . ] || { echo it belongs to somebody else >&2; exit 66; }",
             f"[ -d worker/{bundle.digest()} ] || exit {_NO_WORKER}",
             f"mkdir -p {job.dir} && cd {job.dir} && mkdir -p claims-{job.round} && tar -xof - || exit 65",
+            *links,
             f"echo '{_STAGED}'",
             f"exec {shlex.join(dialect.submit(job, cluster))}",
         ]
@@ -53,11 +68,13 @@ def script_name(job: JobSpec) -> str:
     return f"job-{job.round}.sh"
 
 
-def _tar(job: JobSpec, script: str) -> Iterator[bytes]:
+def _tar(job: JobSpec, script: str, linked: Mapping[str, Path]) -> Iterator[bytes]:
     """Yield the files of a job as a tar stream, in chunks, without holding a large one in memory."""
     text = script.encode()
     yield _head(script_name(job), len(text)) + _padded(text)
     for name, path in job.files.items():
+        if name in linked:
+            continue
         size = path.stat().st_size
         yield _head(name, size)
         sent = 0

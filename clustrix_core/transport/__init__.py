@@ -36,6 +36,11 @@ class Completed:
 class Transport(Protocol):
     """One way to a cluster. Thread-safe: threads share the one connection."""
 
+    @property
+    def here(self) -> bool:
+        """Whether the cluster's files are this machine's: then large ones are linked, not sent."""
+        ...
+
     def run(
         self,
         command: str,

@@ -44,7 +44,7 @@ class Authenticator:
         self._unlocked: dict[str, paramiko.PKey] = {}
         self._tried: list[str] = []
         self._open_question: str | None = None
-        self._agent: paramiko.Agent | None = None
+        self._agent: paramiko.agent.AgentSSH | None = None
 
     def log_in(self, transport: paramiko.Transport) -> None:
         """Return when the host has accepted the user; raise AuthenticationError with what was tried otherwise."""
@@ -182,7 +182,7 @@ class Authenticator:
         if self.route.agent == "":
             return ()
         try:
-            self._agent = paramiko.Agent()
+            self._agent = _agent_at(self.route.agent) if self.route.agent else paramiko.Agent()
             return self._agent.get_keys()
         except (paramiko.SSHException, OSError) as error:
             log.debug("ssh-agent: %s", error)
@@ -191,7 +191,7 @@ class Authenticator:
     def _close_agent(self) -> None:
         agent, self._agent = self._agent, None
         if agent:
-            agent.close()
+            agent._close()
 
     def _load(self, path: str) -> paramiko.PKey | None:
         """Return the key in a file, unlocked if need be; None when it cannot be used."""
@@ -221,6 +221,23 @@ class Authenticator:
                 self._tried.append(f"{path} (locked)")
                 return None
         return None
+
+
+def _agent_at(path: str) -> paramiko.agent.AgentSSH:
+    """Return the agent that listens on a socket of its own (IdentityAgent)."""
+    import socket
+
+    import paramiko
+
+    sock = socket.socket(socket.AF_UNIX)
+    try:
+        sock.connect(path)
+        agent = paramiko.agent.AgentSSH()
+        agent._connect(sock)
+    except BaseException:
+        sock.close()
+        raise
+    return agent
 
 
 def _public(path: str) -> bytes:

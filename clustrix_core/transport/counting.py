@@ -24,6 +24,10 @@ class Counting:
         self.sent = self.received = 0
 
     @property
+    def here(self) -> bool:
+        return self.transport.here
+
+    @property
     def runs(self) -> int:
         """How many commands were run: over SSH, the channels opened."""
         return len(self.commands)

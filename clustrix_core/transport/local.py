@@ -14,6 +14,7 @@ class Local:
     """Runs commands on this machine, in the user's home directory as a login would, each in its own process group."""
 
     connections = 0  # nothing is connected to
+    here = True
 
     def run(
         self,

@@ -63,7 +63,16 @@ class Master:
     def _users_own(self) -> str | None:
         """Return the socket of a master that the user has open already: no second login, no second code."""
         path = self.route.control_path if self.route else None
-        return path if path and os.path.exists(path) and _control("check", path) else None
+        if path and os.path.exists(path) and self._leads_here(path) and _control("check", path):
+            return path
+        return None
+
+    def _leads_here(self, path: str) -> bool:
+        """Tell whether a master on ``path``, opened by a plain ``ssh host``, can only be one to the same login."""
+        plain = resolve(Login(self.login.host, ssh_config=self.login.ssh_config))
+        other = resolve(Login("another-host.invalid", ssh_config=self.login.ssh_config))
+        mine = self.route and (self.route.user, self.route.host, self.route.port)
+        return mine == (plain.user, plain.host, plain.port) and other.control_path != path
 
     def _start(self, route: Route) -> str:
         path = os.path.join(self._directory(), str(len(self._ours)))

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import shutil
-import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 
 from clustrix_core.errors import ConfigError, TransportError
 from clustrix_core.transport import DEADLINE, Completed, process
+from clustrix_core.transport.attempts import Attempts
 from clustrix_core.transport.command import brief, one_line, quote
 from clustrix_core.transport.login import Login
 from clustrix_core.transport.master import Master
 from clustrix_core.transport.sessions import Sessions
 
 _REPLAY = 2 << 20  # a session that was never opened cannot have taken more: what a pipe and one chunk hold
+RECONNECTS = 3  # of one command that could not be started
 PROBE = 10.0  # seconds for a host that is not frozen to answer
 log = logging.getLogger("clustrix.ssh")
 
@@ -28,6 +30,8 @@ class OpenSSH:
     A master that the user has open already (ControlPath in ssh_config) is used instead of a new one. Questions of the
     host are asked on the terminal when the connection is made; without a terminal ssh asks none and fails.
     """
+
+    here = False
 
     def __init__(self, login: Login) -> None:
         if os.name != "posix":
@@ -40,7 +44,7 @@ class OpenSSH:
         self.login = login
         self.connections = 0
         self._master = Master(login)
-        self._lock = threading.Lock()
+        self._attempts = Attempts()
         self._sessions = Sessions()
         weakref.finalize(self, self._master.close)
 
@@ -63,24 +67,30 @@ class OpenSSH:
         one_line(command)
         source = _Replay(stdin)
         began, pause, broken = time.monotonic(), 0.02, None
-        while True:
+        for attempt in itertools.count(1):
             path = self._connected(broken)
             with self._sessions.one():
                 run = _Session(self.login, path, command)
                 done = self._exchange(run, source, sink, idle)
             if done:
-                took = time.monotonic() - began
-                log.debug("%s: exit %d after %.3f s: %s", self.where, done.returncode, took, brief(command))
-                return done
+                break
             if run.crowded:
                 pause = self._sessions.wait(self.where, began, pause)
+            elif attempt > RECONNECTS:
+                raise TransportError(
+                    f"{self.where}: connected, but no session can be opened{run.words}",
+                    hint=f"Try it by hand: ssh {self.login.host} true",
+                )
             else:
                 broken = path
             source.rewind(self.where)
+        took = time.monotonic() - began
+        log.debug("%s: exit %d after %.3f s: %s", self.where, done.returncode, took, brief(command))
+        return done
 
     def close(self) -> None:
         """End the master connection; commands under way end with TransportError, the next ``run`` connects anew."""
-        with self._lock:
+        with self._attempts.lock:
             self._master.close()
 
     @property
@@ -90,11 +100,11 @@ class OpenSSH:
 
     def _connected(self, broken: str | None) -> str:
         """Return the socket of a master, a new one when there is none or ``broken`` is all there is."""
-        with self._lock:
+        began = time.monotonic()
+        with self._attempts.one():
             if self._master.path is None or self._master.path == broken:
                 if not shutil.which("ssh"):
                     raise ConfigError('there is no "ssh" on PATH', hint='Install it, or use "transport: paramiko".')
-                began = time.monotonic()
                 self._master.open()
                 self.connections += 1
                 log.debug("%s: connected in %.3f s", self.where, time.monotonic() - began)
@@ -126,7 +136,7 @@ class OpenSSH:
         try:
             process.run(_Session(self.login, path, "true").argv, (), None, PROBE)
         except process.Silence:
-            with self._lock:
+            with self._attempts.lock:
                 if self._master.path == path:
                     self._master.close()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 import threading
 import time
@@ -11,8 +10,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from clustrix_core.errors import ClustrixError, TransportError
+from clustrix_core.errors import TransportError
 from clustrix_core.transport import DEADLINE, Completed
+from clustrix_core.transport.attempts import Attempts
 from clustrix_core.transport.authentication import Prompt
 from clustrix_core.transport.channel import Refused, Unfinished, close, exchange
 from clustrix_core.transport.command import brief, for_login_shell, one_line
@@ -34,13 +34,14 @@ class Paramiko:
     ``prompt(question, echo)`` returns the user's answer to a question of the host; by default the terminal is asked.
     """
 
+    here = False
+
     def __init__(self, login: Login, prompt: Prompt | None = None) -> None:
         self.login = login
         self.connections = 0
         self._connector = Connector(login, prompt)
-        self._lock = threading.Lock()
+        self._attempts = Attempts()
         self._held: list[Connection] = []  # none or one
-        self._failed: tuple[float, ClustrixError] | None = None
         self._sessions = Sessions()
         weakref.finalize(self, _close_all, self._held)
 
@@ -71,7 +72,7 @@ class Paramiko:
 
     def close(self) -> None:
         """Drop the connection; commands under way end with TransportError, the next ``run`` connects anew."""
-        with self._lock:
+        with self._attempts.lock:
             _close_all(self._held)
 
     def _exchange(
@@ -134,25 +135,19 @@ class Paramiko:
 
     def _connected(self) -> tuple[Connection, bool]:
         """Return the connection and whether it is a new one."""
-        arrived = time.monotonic()
-        with self._lock:
+        began = time.monotonic()
+        with self._attempts.one():
             if self._held and self._held[0].alive:
                 return self._held[0], False
             _close_all(self._held)
-            if self._failed and self._failed[0] > arrived:  # threads that waited share the failure: no eight bad logins
-                raise copy.copy(self._failed[1]) from self._failed[1]
-            try:
-                connection = self._connector.connect()
-            except ClustrixError as error:
-                self._failed = (time.monotonic(), error)
-                raise
+            connection = self._connector.connect()
             self._held.append(connection)
             self.connections += 1
-            log.debug("%s: connected in %.3f s", connection.route.where, time.monotonic() - arrived)
+            log.debug("%s: connected in %.3f s", connection.route.where, time.monotonic() - began)
             return connection, True
 
     def _drop(self, connection: Connection) -> None:
-        with self._lock:
+        with self._attempts.lock:
             if connection in self._held:
                 self._held.remove(connection)
         connection.close()

@@ -69,8 +69,8 @@ def resolve(login: Login) -> Route:
     port = login.port or int(one("port", "22"))
     tokens = _tokens(login.host, host, port, user, one("hostkeyalias"))
     keys = [login.key_file] if login.key_file else [k for k in words.get("identityfile", []) if k.lower() != "none"]
-    known = [login.known_hosts] if login.known_hosts else shlex.split(one("userknownhostsfile"))
-    known += shlex.split(one("globalknownhostsfile"))
+    known = [login.known_hosts] if login.known_hosts else _words(one("userknownhostsfile"))
+    known += _words(one("globalknownhostsfile"))
     jump = login.proxy_jump if login.proxy_jump is not None else one("proxyjump")
     command = one("proxycommand") if login.proxy_jump is None and not jump else ""
     agent = words.get("identityagent", ["SSH_AUTH_SOCK"])[0]
@@ -84,7 +84,7 @@ def resolve(login: Login) -> Route:
         known_hosts=tuple(_path(p, tokens) for p in known if p.lower() != "none"),
         keys=tuple(_path(key, tokens) for key in keys),
         only_keys=bool(login.key_file) or one("identitiesonly").lower() in ("yes", "true"),
-        agent=None if agent == "SSH_AUTH_SOCK" else "" if agent.lower() == "none" else _path(agent, tokens),
+        agent=_agent(agent, tokens),
         jumps=tuple(parse_hops(jump, login.ssh_config)),
         proxy_command=_expand(command, tokens) or None,
         connect_timeout=float(timeout) if timeout.isdigit() else CONNECT_TIMEOUT,
@@ -133,8 +133,10 @@ def _read(login: Login) -> dict[str, list[str]]:
 
 
 def _lines(file: str, base: str, block: str = "Host *", depth: int = 0) -> Iterator[str]:
-    """Yield the lines of a configuration file with its Includes in place. Hosts in an included file stand for themselves,
-    even where it is included for some hosts only."""
+    """Yield the lines of a configuration file with its Includes in place.
+
+    Hosts in an included file stand for themselves, even where it is included for some hosts only.
+    """
     try:
         with open(file, encoding="utf-8", errors="replace") as stream:
             lines = stream.read().splitlines()
@@ -150,6 +152,13 @@ def _lines(file: str, base: str, block: str = "Host *", depth: int = 0) -> Itera
                 for path in sorted(glob.glob(os.path.join(base, os.path.expanduser(pattern)))):
                     yield from _lines(path, base, block, depth + 1)
                     yield block  # what the file began ends with it
+
+
+def _agent(text: str, tokens: Mapping[str, str]) -> str | None:
+    """Return the socket that IdentityAgent means, None for the usual one, "" for none."""
+    if text.startswith("$") and not text.startswith("${"):
+        return os.environ.get(text[1:], "")
+    return None if text == "SSH_AUTH_SOCK" else "" if text.lower() == "none" else _path(text, tokens)
 
 
 def _names(alias: str, host: str, port: int) -> tuple[str, ...]:
@@ -170,8 +179,13 @@ def _expand(text: str, tokens: Mapping[str, str]) -> str:
     return re.sub(r"%(.)", lambda found: tokens.get(found[1], found[0]), text)
 
 
+def _words(text: str) -> list[str]:
+    return shlex.split(text, posix=os.name == "posix")  # not posix: backslashes are those of paths
+
+
 def _path(text: str, tokens: Mapping[str, str]) -> str:
     text = re.sub(r"\$\{(\w+)\}", lambda found: os.environ.get(found[1], ""), text)
+    text = text.replace("__PROGRAMDATA__", os.environ.get("PROGRAMDATA", ""))
     return os.path.expanduser(_expand(text.strip('"'), tokens))
 
 
