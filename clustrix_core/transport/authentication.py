@@ -191,7 +191,7 @@ class Authenticator:
     def _close_agent(self) -> None:
         agent, self._agent = self._agent, None
         if agent:
-            agent._close()
+            cast(Any, agent)._close()
 
     def _load(self, path: str) -> paramiko.PKey | None:
         """Return the key in a file, unlocked if need be; None when it cannot be used."""
@@ -233,7 +233,7 @@ def _agent_at(path: str) -> paramiko.agent.AgentSSH:
     try:
         sock.connect(path)
         agent = paramiko.agent.AgentSSH()
-        agent._connect(sock)
+        cast(Any, agent)._connect(sock)
     except BaseException:
         sock.close()
         raise

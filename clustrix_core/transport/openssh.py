@@ -73,7 +73,9 @@ class OpenSSH:
                 run = _Session(self.login, path, command)
                 done = self._exchange(run, source, sink, idle)
             if done:
-                break
+                took = time.monotonic() - began
+                log.debug("%s: exit %d after %.3f s: %s", self.where, done.returncode, took, brief(command))
+                return done
             if run.crowded:
                 pause = self._sessions.wait(self.where, began, pause)
             elif attempt > RECONNECTS:
@@ -84,9 +86,7 @@ class OpenSSH:
             else:
                 broken = path
             source.rewind(self.where)
-        took = time.monotonic() - began
-        log.debug("%s: exit %d after %.3f s: %s", self.where, done.returncode, took, brief(command))
-        return done
+        raise AssertionError("not reached")
 
     def close(self) -> None:
         """End the master connection; commands under way end with TransportError, the next ``run`` connects anew."""

@@ -557,10 +557,10 @@ def test_missing_key_file(host: Sshd, over: Callable[..., Counting], tmp_path: P
         over(host, key_file=str(tmp_path / "none")).run("true")
 
 
-def test_threads_share_a_refusal(start: Starter, tmp_path: Path) -> None:
+def test_threads_share_a_refusal(start: Starter, kind: str, tmp_path: Path) -> None:
     server = start()
     make_key(tmp_path / "stranger")
-    transport = connect("paramiko", login(server, key_file=str(tmp_path / "stranger")))
+    transport = connect(kind, login(server, key_file=str(tmp_path / "stranger")))
 
     def attempt(number: int) -> str:
         try:
@@ -903,6 +903,41 @@ def test_master_of_the_users_own(start: Starter, tmp_path: Path) -> None:
             assert not subprocess.run(["ssh", "-F", config, "-O", "check", "hpc"], capture_output=True).returncode
         finally:
             subprocess.run(["ssh", "-F", config, "-O", "exit", "hpc"], capture_output=True)
+
+
+@pytest.mark.parametrize("fault", ["other user", "a path without a name"])
+def test_a_master_that_may_lead_elsewhere_is_not_used(start: Starter, tmp_path: Path, fault: str) -> None:
+    server = start()
+    with tempfile.TemporaryDirectory(dir="/tmp") as short:
+        own = f"ControlPath {short}/master"
+        block = host_block("hpc", server, *([own] if fault == "other user" else []))
+        config = config_file(tmp_path / "config", *block, "Host *", own)
+        subprocess.run(["ssh", "-F", config, "-fNM", "hpc"], check=True, stderr=subprocess.DEVNULL)
+        try:
+            user = "nobody" if fault == "other user" else None
+            transport = connect("openssh", Login("hpc", user=user, ssh_config=config))
+            if user:
+                with pytest.raises(AuthenticationError):
+                    transport.run("true")
+            else:
+                assert transport.run("true").returncode == 0
+            transport.close()
+            assert server.logins() == (1 if user else 2)
+        finally:
+            subprocess.run(["ssh", "-F", config, "-O", "exit", "hpc"], capture_output=True)
+
+
+def test_agent_of_its_own(
+    start: Starter, over: Callable[..., Counting], agent: Callable[[Path], None], tmp_path: Path
+) -> None:
+    server = start()
+    agent(server.key)
+    path = os.environ.pop("SSH_AUTH_SOCK")
+    config = config_file(tmp_path / "config", "Host *", f"IdentityAgent {path}")
+    assert over(server, key_file=None, ssh_config=config).run("echo in").text == "in\n"
+    config = config_file(tmp_path / "config", "Host *", "IdentityAgent none")
+    with pytest.raises(AuthenticationError):
+        over(server, key_file=None, ssh_config=config).run("true")
 
 
 def test_master_ends_with_its_client(start: Starter) -> None:
