@@ -1,0 +1,87 @@
+"""Removing what finished jobs have left: results and payloads here, job directories on the clusters."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from clustrix_core.api import session
+from clustrix_core.engine import Engine, places
+from clustrix_core.errors import ClustrixError
+from clustrix_core.journal import OVER, REFUSED, Entry, Journal
+from clustrix_core.resources import Resources
+
+STRAY = 86400.0  # seconds after which a directory that no job owns is believed to be a remnant
+
+
+def finished(journal: Journal, older_than: float = 0.0, cluster: str | None = None) -> list[Entry]:
+    """Return the jobs that ended at least so many seconds ago; none that may still bring something."""
+    latest = time.time() - older_than
+    return [
+        entry
+        for entry in journal.entries()
+        if entry.phase in (OVER, REFUSED)
+        and (entry.finished or entry.created) <= latest
+        and (cluster is None or entry.cluster == cluster)
+    ]
+
+
+def clean(entries: Sequence[Entry]) -> Mapping[str, ClustrixError]:
+    """Remove jobs and all that is left of them. Returns the clusters that could not be cleaned, with the reason.
+
+    Jobs whose files are still on such a cluster stay in the journal, so that the next time finds them.
+    """
+    engine = session.engine()
+    failed: dict[str, ClustrixError] = {}
+    for entry in entries:
+        engine.journal.discard(entry.id)
+    by_place: dict[str, list[Entry]] = defaultdict(list)
+    for entry in entries:
+        by_place[json.dumps([entry.cluster, entry.settings], sort_keys=True)].append(entry)
+    for group in by_place.values():
+        try:
+            _clean_cluster(engine, group[0])
+        except ClustrixError as error:
+            failed[group[0].cluster] = error
+    left = {handle.job for name in failed for handle in engine.journal.garbage(name)}
+    for entry in entries:
+        for path in (engine.mirrors / entry.id, engine.outbox / entry.id):
+            shutil.rmtree(path, ignore_errors=True)
+        if entry.id not in left:
+            engine.journal.forget(entry.id)
+    _remove_strays(engine)
+    return failed
+
+
+def _clean_cluster(engine: Engine, entry: Entry) -> None:
+    """Remove the directories of all jobs of a cluster that are marked for it."""
+    while handles := engine.journal.garbage(entry.cluster):
+        settings, resources = places.from_json(entry.settings), Resources(**entry.spec["resources"])
+        cluster = engine.places.ready(engine.places.cluster(settings, resources))
+        engine.dispatch.fetch(handles, engine.mirrors, cluster)
+        engine.journal.removed(handles)
+
+
+def _remove_strays(engine: Engine) -> None:
+    known = {entry.id for entry in engine.journal.entries()}
+    for path in _old(engine.mirrors, engine.outbox):
+        if path.name not in known:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _old(*folders: Path) -> Iterator[Path]:
+    latest = time.time() - STRAY
+    for folder in folders:
+        for path in folder.iterdir():
+            try:
+                if path.stat().st_mtime < latest:
+                    yield path
+            except OSError:  # somebody else was faster
+                pass
+
+
+__all__ = ["clean", "finished"]

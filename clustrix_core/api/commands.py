@@ -1,0 +1,107 @@
+"""Shell commands as jobs, and scripts that are only looked at."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from clustrix_core import config
+from clustrix_core.api import session
+from clustrix_core.api.function import Options, label
+from clustrix_core.api.job import Job
+from clustrix_core.config.flat import Given
+from clustrix_core.model import Cluster, JobSpec, Problem
+from clustrix_core.resources import Resources
+
+if TYPE_CHECKING:
+    from clustrix_core.dispatch import Dispatch
+    from clustrix_core.journal import Journal
+
+NOBODY = "0" * 16  # the id in a script that is only looked at
+
+
+def shell_line(words: Sequence[str]) -> str:
+    """Return one line of shell: a single word as it is, several as exactly these words."""
+    return words[0] if len(words) == 1 else shlex.join(words)
+
+
+def submit_command(words: Sequence[str], options: Options, hold: bool = False) -> Job[int]:
+    """Send a shell command off. Its Job returns 0, or raises JobFailed with the command's exit code.
+
+    ``hold``: the job directory stays when the job has ended, until ``let_go``, so that its log can be read to the end.
+    """
+    from clustrix_core import payload
+    from clustrix_core.engine import Request
+
+    line = shell_line(words)
+    settings = session.settings_for(options)
+    if hold:
+        settings = config.ClusterConfig.of(Given({"cleanup": "never"}).over(settings.given()), settings.name)
+    request = Request(
+        label=options.resources.get("name") or command_label(line),
+        kind="command",
+        settings=settings,
+        resources=settings.resources.but(**options.resources),
+        calls=1,
+        pack=lambda path: payload.pack_command(path, line),
+        sources={},
+    )
+    job: Job[int] = Job()
+    running = session.engine()
+    job._bind(running, running.submit(request, job._deliver))
+    return job
+
+
+def let_go(job: Job[int], options: Options) -> None:
+    """Let the directory of a held job be removed, as its cluster's configuration wants it."""
+    cleanup = session.settings_for(options).cleanup
+    if cleanup == "always" or (cleanup == "success" and job.done() and job.exception() is None):
+        session.engine().journal.discard(job.id)
+
+
+def command_label(line: str) -> str:
+    """Return what a job is called that runs this line: the command's own name."""
+    first = (line.split() or ["command"])[0]
+    return first.rpartition("/")[2] or "command"
+
+
+def render(what: Callable[..., Any] | Sequence[str], options: Options, calls: int = 1) -> tuple[Cluster, str]:
+    """Return the cluster and the script that ``calls`` calls of a function, or a command, would be submitted with.
+
+    Nothing is contacted: the shape is that of what an earlier contact saw of the cluster, if there was one.
+    """
+    from clustrix_core.engine.places import _key
+    from clustrix_core.engine.shape import shape
+    from clustrix_core.model import Site
+
+    settings = session.settings_for(options)
+    resources = settings.resources.but(**options.resources)
+    dispatch, journal, cluster = _unwatched(settings, resources)
+    seen = journal.site(_key(cluster))
+    cluster = cluster.at(seen) if seen else cluster
+    name = label(what) if callable(what) else command_label(shell_line(what))
+    job = JobSpec(NOBODY, options.resources.get("name") or name, resources, calls, max_parallel=options.max_parallel)
+    return cluster, dispatch.render_script(shape(job, seen or Site("", (0, 0))), cluster)
+
+
+def check(settings: config.ClusterConfig) -> tuple[Sequence[Problem], Mapping[str, Exception]]:
+    """Contact a cluster; return what is wrong with it, and which plugins are broken."""
+    dispatch, _, cluster = _unwatched(settings, settings.resources)
+    return dispatch.check(cluster), dispatch.plugins.broken
+
+
+def _unwatched(settings: config.ClusterConfig, resources: Resources) -> tuple[Dispatch, Journal, Cluster]:
+    """Return a cluster without an engine, which would go on with what others have left undone."""
+    from clustrix_core.dispatch import Dispatch
+    from clustrix_core.engine.places import Places
+    from clustrix_core.journal import Journal
+    from clustrix_core.plugins import Plugins
+
+    plugins = Plugins()
+    plugins.load()
+    dispatch, journal = Dispatch(plugins), Journal(config.home())
+    return dispatch, journal, Places(dispatch, journal).cluster(settings, resources)
+
+
+__all__ = ["check", "command_label", "let_go", "render", "shell_line", "submit_command"]

@@ -1,0 +1,184 @@
+"""``clustrix init``: a cluster is asked for, checked and written down."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from clustrix_core.cli import output
+from clustrix_core.cli.command import Command
+from clustrix_core.cli.ending import FAILED, OK
+from clustrix_core.cli.flags import FieldOption, given_of, resource_flags
+from clustrix_core.cli.state import state
+
+if TYPE_CHECKING:
+    from clustrix_core.config import ClusterConfig
+    from clustrix_core.model import Problem
+
+SUBMIT_COMMANDS = {"sbatch": "slurm", "qsub": "pbs"}  # a login node has them
+CLUSTER = "cluster"
+HEAD = "# Where Clustrix runs jobs. All keys: `clustrix config schema`, docs/configuration.md\n"
+
+
+class Init(Command):
+    """The command with the flags of a cluster and of its resources."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        from clustrix_core import options
+        from clustrix_core.config import ClusterConfig
+
+        super().__init__(*args, **settings)
+        self.params += [FieldOption(flag, CLUSTER) for flag in options.flags(ClusterConfig)]
+        self.params += [option for option in resource_flags() if option.flag.field != "name"]
+
+
+@click.command("init", cls=Init)
+@click.option(
+    "--file", type=click.Path(path_type=Path, dir_okay=False), default="clustrix.yml", help="Where to write it."
+)
+@click.option("-y", "--yes", is_flag=True, help="Ask nothing: what no flag says is left at its default.")
+@click.option("--force", is_flag=True, help="Replace a file that is there; it is kept beside the new one, as FILE.old.")
+@click.option("--no-check", is_flag=True, help="Do not contact the cluster.")
+@click.pass_context
+def command(context: click.Context, file: Path, yes: bool, force: bool, no_check: bool) -> int:
+    """Ask for a cluster, check it by contacting it, and write clustrix.yml.
+
+    What a flag says is not asked. A file that is there is never replaced without a yes to that question, or --force.
+    Passwords are not written: rather use a key, an agent, or `--transport openssh`.
+    """
+    if file.exists() and not force and yes:
+        raise click.UsageError(f"{file} is there already; --force replaces it.", context)
+    given = {**given_of(context, ""), **given_of(context, CLUSTER)}
+    cluster = _cluster(given if yes else {**given, **_answers(given)})
+    problems = [] if no_check else _checked(cluster)
+    wrong = any(problem.severity == "error" for problem in problems)
+    written = _agreed(file, yes, force, wrong)
+    if written:
+        write(file, _text(cluster))
+    if state().json:
+        found = [{"severity": one.severity, "message": one.message, "hint": one.hint} for one in problems]
+        output.document({"file": str(file) if written else None, "cluster": cluster.name, "problems": found})
+    else:
+        output.say(f"Wrote {file}." if written else "Nothing was written.")
+        if not written:
+            output.write(_text(cluster))
+    return OK if written else FAILED
+
+
+def _cluster(values: Mapping[str, Any]) -> ClusterConfig:
+    """Return the cluster, its backend's options checked. Raises ConfigError."""
+    from clustrix_core.config import ClusterConfig
+    from clustrix_core.plugins import Plugins
+
+    backend = values.get("backend") or _likely(values.get("host"))
+    name = values.get("name") or str(values.get("host") or "").partition(".")[0] or backend
+    cluster = ClusterConfig(**{**values, "backend": backend, "name": name})
+    plugins = Plugins()
+    plugins.load()
+    cluster.typed_options(plugins.backend(cluster.backend).options)
+    return cluster
+
+
+def _likely(host: str | None) -> str:
+    if host:
+        return "ssh"
+    return next((backend for tool, backend in SUBMIT_COMMANDS.items() if shutil.which(tool)), "local")
+
+
+def _answers(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Ask for what no flag has said."""
+    found: dict[str, Any] = {}
+
+    def ask(name: str, question: str, default: str = "") -> str:
+        if name not in given:
+            found[name] = _prompt(question, default) or None
+        return str(given.get(name) or found.get(name) or "")
+
+    host = ask("host", "Host to log in to (empty: this machine)")
+    backend = ask("backend", f"Who runs the jobs there ({', '.join(_backends())})", _likely(host))
+    ask("name", "What you call this cluster", host.partition(".")[0] or backend)
+    if host:
+        ask("user", "Login name (empty: what ssh_config says, else yours)")
+        ask("work_dir", "Directory for jobs there, seen by all its nodes", "~/.clustrix")
+        ask("python", "Python of the jobs there", "python3")
+    if backend not in ("local", "ssh"):
+        ask("partition", "Partition or queue (empty: the default one)")
+    ask("cores", "Cores of one call", "1")
+    ask("memory", "Memory of one call, like 8GB (empty: the default there)")
+    ask("time", "Walltime of one call, like 01:00:00 (empty: the default there)")
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _prompt(question: str, default: str) -> str:
+    try:
+        answer = click.prompt(question, default=default, show_default=bool(default), err=True)
+    except click.Abort as error:
+        if isinstance(error.__context__, EOFError):
+            raise click.UsageError("nobody answers: say all with flags, and --yes.") from None
+        raise
+    return str(answer).strip()
+
+
+def _backends() -> list[str]:
+    from clustrix_core.plugins import Plugins
+
+    plugins = Plugins()
+    plugins.load()
+    return sorted(plugins.backends)
+
+
+def _checked(cluster: ClusterConfig) -> list[Problem]:
+    from clustrix_core.cli.doctor import examine
+
+    output.note(f"Contacting {cluster.name} ({cluster.backend}, {cluster.host or 'this machine'}) …")
+    problems = list(examine(cluster))
+    for problem in problems:
+        output.note(f"{problem.severity}: {problem.message}" + (f"\n    {problem.hint}" if problem.hint else ""))
+    if not problems:
+        output.note("It answers, and nothing is wrong.")
+    return problems
+
+
+def _agreed(file: Path, yes: bool, force: bool, wrong: bool) -> bool:
+    """Return whether to write: what is wrong and what is there already need a yes."""
+    for reason in _doubts(file, force, wrong):
+        if yes or not click.confirm(reason, default=False, err=True):
+            return False
+    return True
+
+
+def _doubts(file: Path, force: bool, wrong: bool) -> Iterator[str]:
+    if wrong:
+        yield "Write it nevertheless?"
+    if file.exists() and not force:
+        yield f"{file} is there already. Replace it (the old one is kept as {file}.old)?"
+
+
+def _text(cluster: ClusterConfig) -> str:
+    from clustrix_core import config
+
+    return HEAD + config.dump(config.Config(default=cluster.name, clusters={cluster.name: cluster}))
+
+
+def write(file: Path, text: str) -> None:
+    """Write a file whole or not at all; one that is there is kept as FILE.old."""
+    new = file.with_name(f".{file.name}.{os.getpid()}.new")
+    try:
+        with new.open("x", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        if file.exists():
+            shutil.copy2(file, file.with_name(f"{file.name}.old"))
+        os.replace(new, file)
+    except OSError as error:
+        from clustrix_core.errors import ConfigError
+
+        raise ConfigError(f"{file} cannot be written: {error.strerror or error}") from error
+    finally:
+        new.unlink(missing_ok=True)

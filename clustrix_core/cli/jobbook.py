@@ -1,0 +1,87 @@
+"""Jobs as the journal knows them and as their clusters see them now, for people and as JSON."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from clustrix_core import config
+from clustrix_core.cli import output
+from clustrix_core.journal import OVER, REFUSED, Entry, Journal
+
+if TYPE_CHECKING:
+    from clustrix_core.engine.survey import Seen
+
+
+def journal() -> Journal:
+    """Return the journal; no engine is made, and nothing is contacted."""
+    return Journal(config.home())
+
+
+def is_open(entry: Entry) -> bool:
+    """Return whether more will come of a job."""
+    return entry.phase not in (OVER, REFUSED)
+
+
+def look(entries: Sequence[Entry]) -> Mapping[str, Seen]:
+    """Return what has become of those jobs that are open, as their clusters say; clusters that do not are named."""
+    open_ones = [entry for entry in entries if is_open(entry)]
+    if not open_ones:
+        return {}
+    from clustrix_core.api import session
+    from clustrix_core.engine.survey import survey
+
+    seen = survey(session.engine(), open_ones)
+    for error in {str(found.error) for found in seen.values() if found.error is not None}:
+        output.say(f"Not asked: {error}")
+    return seen
+
+
+def described(entry: Entry, seen: Seen | None = None) -> dict[str, Any]:
+    """Return a job as JSON-safe data."""
+    status = seen.status if seen else None
+    return {
+        "id": entry.id,
+        "name": entry.label,
+        "cluster": entry.cluster,
+        "backend": str(entry.settings.get("backend") or "local"),
+        "kind": entry.kind,
+        "state": status.state.value if status else entry.state,
+        "reason": (status.reason if status else entry.reason) or "",
+        "calls": int(entry.spec["calls"]),
+        "native": entry.handle.native if entry.handle else None,
+        "created": moment(entry.created),
+        "finished": moment(entry.finished),
+    }
+
+
+def moment(seconds: float | None) -> str | None:
+    """Return a time as ISO 8601 with the zone of this machine."""
+    return None if seconds is None else datetime.fromtimestamp(seconds).astimezone().isoformat(timespec="seconds")
+
+
+def ago(when: str) -> str:
+    """Return how long ago a moment was, as people say it."""
+    then = datetime.fromisoformat(when)
+    if time.time() - then.timestamp() > 86400:
+        return then.strftime("%Y-%m-%d %H:%M")
+    return f"{duration(time.time() - then.timestamp())} ago"
+
+
+def took(created: str, finished: str | None) -> str:
+    """Return the time between two moments; nothing for a job that goes on."""
+    if finished is None:
+        return ""
+    return duration((datetime.fromisoformat(finished) - datetime.fromisoformat(created)).total_seconds())
+
+
+def duration(seconds: float) -> str:
+    """Return a duration in its two largest units."""
+    whole = max(int(seconds), 0)
+    for size, unit, small, smaller in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
+        if whole >= size:
+            rest = whole % size // small
+            return f"{whole // size} {unit}" + (f" {rest} {smaller}" if rest else "")
+    return f"{whole} s"

@@ -1,0 +1,61 @@
+"""A job once more: a new one with the payload of one that has ended without its value."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from clustrix_core.engine import places
+from clustrix_core.engine.engine import Engine, Request
+from clustrix_core.engine.flight import CLAIM_RESULT, Flight
+from clustrix_core.errors import ConfigError
+from clustrix_core.journal import OVER, REFUSED, Entry
+from clustrix_core.resources import Resources
+
+
+def retry(engine: Engine, job: str, deliver: CLAIM_RESULT, changes: Mapping[str, Any] | None = None) -> Flight:
+    """Submit a job that has failed once more, as a new one, with ``changes`` to its resources.
+
+    Raises ConfigError for a job that is not over, and where its payload is no longer on this machine.
+    """
+    entry = engine.journal.get(job)
+    if entry.phase not in (OVER, REFUSED):
+        raise ConfigError(
+            f"job {entry.id} is still {entry.state.lower()}", hint=f"End it first: clustrix cancel {entry.id}"
+        )
+    kept = engine.outbox / entry.id / "payload"
+    if not kept.is_file():
+        raise ConfigError(
+            f"what job {entry.id} was made of is no longer on this machine",
+            hint="It is kept of jobs that did not succeed, until they are cleaned.",
+        )
+    return engine.submit(_request(entry, kept, changes or {}), deliver)
+
+
+def _request(entry: Entry, kept: Path, changes: Mapping[str, Any]) -> Request:
+    spec = entry.spec
+    return Request(
+        label=entry.label,
+        kind=entry.kind,
+        settings=places.from_json(entry.settings),
+        resources=Resources(**spec["resources"]).but(**changes),
+        calls=int(spec["calls"]),
+        pack=lambda path: _copy(kept, path),
+        sources=spec.get("sources") or {},
+        chunk=spec.get("chunk"),
+        max_parallel=spec.get("max_parallel"),
+    )
+
+
+def _copy(kept: Path, path: Path) -> None:
+    # A payload is never written to again, and may be large: a second name for it is enough.
+    try:
+        os.link(kept, path)
+    except OSError:
+        shutil.copyfile(kept, path)
+
+
+__all__ = ["retry"]
