@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import secrets
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
 
 def announce(home: Path) -> tuple[str, IO[bytes]]:
-    """Return a name for this process and the file whose lock says that it lives; keep the file."""
+    """Return a name for this process and the file whose lock says that it lives; keep the file.
+
+    The files of processes that have died are removed on the way.
+    """
     clients = home / "clients"
     clients.mkdir(parents=True, exist_ok=True, mode=0o700)
-    name = secrets.token_hex(8)
-    file = (clients / name).open("wb")
-    _lock(file)
-    return name, file
+    for other in list(clients.iterdir()):
+        is_alive(home, other.name)
+    while True:
+        name = secrets.token_hex(8)
+        path = clients / name
+        file = path.open("wb")
+        if _lock(file) and path.exists():
+            return name, file
+        file.close()  # another process took it for a dead one's before it was locked
 
 
 def is_alive(home: Path, name: str) -> bool:
@@ -28,8 +37,14 @@ def is_alive(home: Path, name: str) -> bool:
     with file:
         if not _lock(file):
             return True
-    path.unlink(missing_ok=True)
+        _remove(path)  # while it is locked, so that nobody can announce himself with it
+    _remove(path)  # Windows removes no open file
     return False
+
+
+def _remove(path: Path) -> None:
+    with suppress(FileNotFoundError, PermissionError):
+        path.unlink()
 
 
 if sys.platform == "win32":

@@ -19,6 +19,7 @@ from typing import Any
 from clustrix_core.errors import ClustrixError, ConfigError
 from clustrix_core.hookspecs import hookimpl
 from clustrix_core.model import Cluster, JobHandle, JobSpec, JobState, Site
+from clustrix_core.mounts import is_network
 
 _SCHEMA = """
 create table if not exists jobs (
@@ -31,8 +32,10 @@ create index if not exists jobs_created on jobs (created);
 create index if not exists jobs_left on jobs (cluster) where on_cluster = 2;
 create table if not exists sites (cluster text primary key, site text not null);
 """
+_VERSION = 1  # of the schema; the file keeps it as user_version
 INTENT, SUBMITTED, OVER, REFUSED = "intent", "submitted", "over", "refused"
 _NOTHING, _FILES, _GARBAGE = 0, 1, 2  # on_cluster
+_PATIENCE = 30.0  # seconds for another process to end its transaction
 
 
 @dataclass
@@ -63,14 +66,36 @@ class Journal:
         self.home = home
         self._lock = threading.RLock()
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._db = sqlite3.connect(home / "jobs.db", timeout=30, check_same_thread=False, isolation_level=None)
+        self._db = sqlite3.connect(home / "jobs.db", timeout=_PATIENCE, check_same_thread=False, isolation_level=None)
         self._db.row_factory = sqlite3.Row
-        self._db.execute("pragma busy_timeout = 30000")
-        # WAL needs shared memory, which network file systems lack; SQLite then answers with the mode it kept.
-        self._db.execute("pragma journal_mode = wal")
-        with self._writing():
-            for statement in _SCHEMA.split(";"):
-                self._db.execute(statement)
+        self._choose_mode()
+        if self._version() < _VERSION:
+            with self._writing():
+                for statement in _SCHEMA.split(";"):
+                    self._db.execute(statement)
+                self._db.execute(f"pragma user_version = {_VERSION}")
+
+    def _choose_mode(self) -> None:
+        """Use WAL but on network file systems, where it would lose jobs: SQLite does not notice them.
+
+        A file that somebody is using keeps its mode; both modes work.
+        """
+        mode = "delete" if is_network(self.home) else "wal"
+        self._db.execute("pragma busy_timeout = 0")  # the mode is no reason to wait
+        try:
+            self._db.execute(f"pragma journal_mode = {mode}")
+        except sqlite3.OperationalError:
+            pass
+        self._db.execute(f"pragma busy_timeout = {_PATIENCE * 1000:.0f}")
+
+    def _version(self) -> int:
+        version = int(self._rows("pragma user_version")[0][0])
+        if version > _VERSION:
+            raise ConfigError(
+                f"{self.home / 'jobs.db'} was written by a newer Clustrix",
+                hint="Update Clustrix, or set CLUSTRIX_HOME to another directory.",
+            )
+        return version
 
     def close(self) -> None:
         with self._lock:
@@ -103,12 +128,12 @@ class Journal:
         with self._writing() as db:
             db.execute("update jobs set handle = ?, phase = ?, on_cluster = ? where id = ?", values)
 
-    def again(self, job: str, spec: Mapping[str, Any], owner: str) -> None:
-        """Write the intent of a follow-up round."""
+    def again(self, entry: Entry, owner: str) -> None:
+        """Write the intent of a follow-up round, and which calls have ended before it."""
         with self._writing() as db:
             db.execute(
-                "update jobs set phase = ?, spec = ?, owner = ?, handle = null where id = ?",
-                (INTENT, json.dumps(spec), owner, job),
+                "update jobs set phase = ?, spec = ?, ends = ?, owner = ?, handle = null where id = ?",
+                (INTENT, json.dumps(entry.spec), json.dumps(entry.ends), owner, entry.id),
             )
 
     def shaped(self, job: str, spec: Mapping[str, Any]) -> None:
@@ -162,10 +187,13 @@ class Journal:
     def garbage(self, cluster: str) -> list[JobHandle]:
         """Return the handles of jobs whose files on this cluster may be removed."""
         rows = self._rows(
-            "select handle from jobs where cluster = ? and on_cluster = ? and handle is not null limit 500",
-            (cluster, _GARBAGE),
+            "select id, handle from jobs where cluster = ? and on_cluster = ? limit 500", (cluster, _GARBAGE)
         )
-        return [JobHandle.from_json({**json.loads(row["handle"]), "discard": True}) for row in rows]
+        # Of a job whose follow-up round was refused the handle is gone; its directory is not.
+        known = [
+            json.loads(row["handle"]) if row["handle"] else {"job": row["id"], "name": "", "native": ""} for row in rows
+        ]
+        return [JobHandle.from_json({**handle, "discard": True}) for handle in known]
 
     def removed(self, handles: list[JobHandle]) -> None:
         with self._writing() as db:
@@ -228,6 +256,8 @@ def error_data(error: ClustrixError) -> dict[str, Any]:
 def error_from(data: Mapping[str, Any]) -> ClustrixError:
     from clustrix_core import errors
 
-    kind = getattr(errors, str(data["type"]), ClustrixError)
+    kind = getattr(errors, str(data["type"]), None)
+    if not isinstance(kind, type) or not issubclass(kind, ClustrixError):  # of a later version
+        kind = ClustrixError
     error: ClustrixError = kind(data["message"], **data["data"])
     return error

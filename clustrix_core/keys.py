@@ -8,6 +8,8 @@ import os
 import secrets
 from pathlib import Path
 
+from clustrix_core.errors import ConfigError
+
 
 def new_job_id() -> str:
     """Return 16 random hex digits."""
@@ -26,7 +28,7 @@ def _client_key(home: Path) -> bytes:
     except FileNotFoundError:
         key = _make(path)
     if len(key) < 32:
-        raise ValueError(f"{path} is damaged: remove it (results of jobs in flight will then be refused)")
+        raise ConfigError(f"{path} is damaged", hint="Remove it; the results of jobs in flight will then be refused.")
     return key
 
 
