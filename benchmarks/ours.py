@@ -1,6 +1,6 @@
 """One measured round of Clustrix in a process of its own, a cold client. Prints JSON: seconds, extra bytes of memory.
 
-ours.py SETTINGS_JSON {call | map CALLS SECONDS | array MEGABYTES | bytes MEGABYTES}
+ours.py SETTINGS_JSON {call | map CALLS SECONDS | array MEGABYTES | upload MEGABYTES}
 """
 
 import json
@@ -10,7 +10,8 @@ import time
 
 # Times are from call to result; what a script imports at its head is not counted.
 import clustrix_core.engine
-import clustrix_core.transport.connect  # noqa: F401
+import clustrix_core.transport.connect
+import clustrix_core.transport.login
 from clustrix import ClusterConfig, cluster
 
 
@@ -32,17 +33,19 @@ def main() -> None:
         begun = time.perf_counter()
         results = cluster(there)(lambda x, pause: time.sleep(pause) or x).map(range(calls), pause=seconds)
         assert list(results) == list(range(calls))
-    else:
-        size = int(words[0]) * 2**20
-        if what == "array":
-            import numpy
+    elif what == "array":
+        import numpy
 
-            data = numpy.ones(size // 8)
-        else:
-            data = bytes(size)
+        data = numpy.ones(int(words[0]) * 2**20 // 8)
         before = peak()
         begun = time.perf_counter()
-        assert cluster(there, memory="2GB")(len)(data) in (size, size // 8)
+        assert cluster(there, memory="2GB")(len)(data) == len(data)
+    else:
+        login = clustrix_core.transport.login.Login(there.host, ssh_config=there.ssh_config)
+        transport = clustrix_core.transport.connect.connect("paramiko", login)
+        data = bytes(2**20)
+        begun = time.perf_counter()
+        assert transport.run("cat >upload.bin", (data for _ in range(int(words[0])))).returncode == 0
     print(json.dumps({"seconds": time.perf_counter() - begun, "extra": peak() - before}))
 
 
