@@ -39,7 +39,7 @@ def command(ids: tuple[str, ...]) -> None:
 def _cancel(job: str) -> dict[str, Any]:
     from clustrix_core.api import session
 
-    taken = session.get_job(job).cancel()
+    taken = jobbook.is_open(jobbook.journal().get(job)) and session.get_job(job).cancel()
     entry = jobbook.journal().get(job)
     said = "cancelled" if taken else f"was over already: {entry.state.lower()}"
     output.note(f"{entry.label} (job {job}) {said}")

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from clustrix_core.cli import output, waiting
+from clustrix_core.cli import jobbook, output, waiting
 from clustrix_core.cli.command import Command
 from clustrix_core.cli.completion import jobs
 from clustrix_core.cli.flags import given_resources, resource_flags
@@ -52,6 +52,7 @@ def _submitted(id: str, changes: Mapping[str, Any]) -> waiting.Waited:
 
     running = session.engine()
     entry = running.journal.get(id)
+    jobbook.look([entry])
     found: waiting.Waited = Map(int(entry.spec["calls"]), entry.label) if entry.kind == "map" else Job()
     found._bind(running, retry(running, entry.id, found._deliver, changes))
     return found

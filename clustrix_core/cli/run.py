@@ -12,6 +12,7 @@ from clustrix_core.cli.flags import given_options
 from clustrix_core.cli.job_command import job_command
 from clustrix_core.cli.state import state
 from clustrix_core.cli.target import Target, arguments
+from clustrix_core.errors import ClustrixError
 
 if TYPE_CHECKING:
     from clustrix_core.api.function import ClusterFunction, Options
@@ -34,7 +35,12 @@ def command(context: click.Context, words: list[str], behind: list[str] | None, 
         return _command(given_options(context), behind or [], detach)
     args, keywords = arguments([*words[1:], *(behind or [])])
     function = decorated(Target.of(words[0]).load(), context)
-    job = function.submit(*args, **keywords)
+    try:
+        job = function.submit(*args, **keywords)
+    except TypeError as error:
+        if isinstance(error, ClustrixError):
+            raise
+        raise click.UsageError(str(error), context) from None
     return _detached(job) if detach else waiting.finish(job)
 
 

@@ -122,7 +122,7 @@ def is_option(word: str) -> bool:
 def _module(path: Path) -> ModuleType:
     name = _name(path)
     loader = SourceFileLoader(name, str(path))
-    spec = importlib.util.spec_from_loader(name, loader, origin=str(path))
+    spec = importlib.util.spec_from_file_location(name, path, loader=loader)
     assert spec is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # under its own name: functions of a module that is loaded travel by value

@@ -79,10 +79,10 @@ def accepted(job: Waited) -> None:
 
 @contextmanager
 def going_on(job: Waited) -> Iterator[None]:
-    """Within this context, Ctrl-C tells how to come back to the job."""
+    """Within this context, who leaves before the job has ended is told how to come back to it."""
     try:
         yield
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, output.NoReader):
         if not job.done():
             output.say(f"\n{job.name} goes on without you. Its result: clustrix result {job.id}")
             output.say(f"To end it: clustrix cancel {job.id}")

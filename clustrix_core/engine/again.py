@@ -13,6 +13,7 @@ from clustrix_core.engine.engine import Engine, Request
 from clustrix_core.engine.flight import CLAIM_RESULT, Flight
 from clustrix_core.errors import ConfigError
 from clustrix_core.journal import OVER, REFUSED, Entry
+from clustrix_core.model import JobState
 from clustrix_core.resources import Resources
 
 
@@ -22,7 +23,7 @@ def retry(engine: Engine, job: str, deliver: CLAIM_RESULT, changes: Mapping[str,
     Raises ConfigError for a job that is not over, and where its payload is no longer on this machine.
     """
     entry = engine.journal.get(job)
-    if entry.phase not in (OVER, REFUSED):
+    if entry.phase not in (OVER, REFUSED) and not JobState(entry.state).over:
         raise ConfigError(
             f"job {entry.id} is still {entry.state.lower()}", hint=f"End it first: clustrix cancel {entry.id}"
         )
