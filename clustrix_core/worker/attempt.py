@@ -75,7 +75,7 @@ def recorded(path: str) -> "Dict[int, str]":
     """Return the calls that have a complete record in a results file, with its kind."""
     with open(path, "rb") as file:
         try:
-            return {header["call"]: header["kind"] for header in records.headers(file)}
+            return {header["call"]: header["kind"] for header in records.headers(file) if "call" in header}
         except records.ForgedRecord:
             return {}
 

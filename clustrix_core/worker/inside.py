@@ -62,7 +62,11 @@ def _complete(places: "Sequence[str]") -> bool:
     finder = importlib.import_module("importlib.machinery").PathFinder
     real = finder.find_spec("clustrix_core", list(places))
     found = list(real.submodule_search_locations or ()) if real else []
+    worker = importlib.import_module("clustrix_core.worker")
     clustrix_core.__path__.extend(place for place in found if place not in clustrix_core.__path__)
+    worker.__path__.extend(
+        os.path.join(place, "worker") for place in found if place != os.path.dirname(worker.__path__[0])
+    )
     return bool(found)
 
 

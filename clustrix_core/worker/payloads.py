@@ -1,13 +1,14 @@
 """The file ``payload``: a function and its calls, found by index.
 
-    "CLXP" · uint32 n · n bytes of JSON header · function · call, ... · index · uint64 offset of the index · "CLXI"
+    "CLXP" · uint32 n · n bytes of JSON header · function · constants · call, ... · index · uint64 index offset · "CLXI"
 
-The function's parts have their sizes in the header. A call is ``uint32 k · k × uint64 sizes · k parts``. Buffers
-begin at multiples of 64 bytes (counted from the start of the file; zeros fill the gaps), streams anywhere. The index
-is one uint64 a call. All integers are little-endian.
+The header holds the sizes of the parts of the function and of the constants (keywords of all calls). A call is
+``uint32 k · k × uint64 sizes · k parts``. Buffers begin at multiples of 64 bytes (counted from the start of the file;
+zeros fill the gaps), streams anywhere. The index is one uint64 a call. All integers are little-endian.
 """
 
 import array
+import io
 import json
 import os
 import struct
@@ -18,23 +19,34 @@ from clustrix_core.worker.parts import Parts, places
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, BinaryIO, Dict, Iterable
+    from typing import Any, BinaryIO, Dict, Iterable, Optional
 
     from clustrix_core.worker.parts import Chunk
 
 MAGIC = b"CLXP"
 END = b"CLXI"
 ALIGN = 64
+_SMALL = 1 << 20
 _PREFIX = struct.Struct("<4sI")
 _TAIL = struct.Struct("<Q4s")
 _COUNT = struct.Struct("<I")
 
 
-def write(file: "BinaryIO", header: "Dict[str, Any]", function: "Parts", calls: "Iterable[Parts]") -> int:
+def write(
+    file: "BinaryIO",
+    header: "Dict[str, Any]",
+    function: "Parts",
+    calls: "Iterable[Parts]",
+    constants: "Optional[Parts]" = None,
+) -> int:
     """Write a payload and return the number of its calls. ``calls`` is consumed one by one, nothing is kept."""
-    text = json.dumps(dict(header, function=function.sizes())).encode("utf-8")
+    header = dict(header, function=function.sizes())
+    if constants is not None:
+        header["constants"] = constants.sizes()
+    text = json.dumps(header).encode("utf-8")
     place = _put(file, 0, [_PREFIX.pack(MAGIC, len(text)), text])
-    place = _put_parts(file, place, function)
+    for parts in (function, constants or Parts()):
+        place = _put_parts(file, place, parts)
     offsets = array.array("Q")
     for call in calls:
         offsets.append(place)
@@ -53,21 +65,54 @@ class Payload:
 
     def __init__(self, path: str) -> None:
         self._file = open(path, "rb")
+        try:
+            self._open()
+        except (struct.error, OSError, LookupError, TypeError, ValueError) as error:
+            self._file.close()
+            raise ValueError("%s is no payload, or cut off: %s" % (path, error))
+
+    def _open(self) -> None:
         magic, length = _PREFIX.unpack(self._exactly(_PREFIX.size))
         if magic != MAGIC:
-            raise ValueError("%s is not a payload" % path)
+            raise ValueError("it begins with %r" % magic)
         self.header: "Dict[str, Any]" = json.loads(self._exactly(length).decode("utf-8"))
-        self._function = _PREFIX.size + length
+        self._function = places(_PREFIX.size + length, self.header["function"], ALIGN)
+        end = sum(self._function[-1])
+        self._constants = places(end, self.header.get("constants", ()), ALIGN)
+        self._small_constants = self._kept(end)
         self._file.seek(-_TAIL.size, os.SEEK_END)
         end = self._file.tell()
         self._index, mark = _TAIL.unpack(self._exactly(_TAIL.size))
         if mark != END or self._index > end:
-            raise ValueError("%s is cut off" % path)
+            raise ValueError("it has no end")
         self.calls = (end - self._index) // 8
 
+    def _kept(self, start: int) -> "Optional[bytes]":
+        """Return the pickled constants, which each call needs, if they are small."""
+        end = sum(self._constants[-1]) if self._constants else start
+        if end - start > _SMALL:
+            return None
+        self._file.seek(start)
+        return self._exactly(end - start)
+
     def function(self) -> "Any":
-        """Unpickle the function and its constants."""
-        return self._load(self._function, self.header["function"])
+        """Unpickle the function (and the constants, in a payload that does not keep them apart)."""
+        return pickling.load(self._file, self._function)
+
+    def constants(self) -> "Dict[str, Any]":
+        """Unpickle the keywords that all calls have in common, afresh: no call sees what another did to them.
+
+        Large buffers are mapped: processes share their pages until they write to them.
+        """
+        if not self._constants:
+            return {}
+        if self._small_constants is None:
+            found: "Dict[str, Any]" = pickling.load(self._file, self._constants, mapped=True)
+        else:
+            start = self._constants[0][0]
+            near = [(offset - start, size) for offset, size in self._constants]
+            found = pickling.load(io.BytesIO(self._small_constants), near)
+        return found
 
     def call(self, index: int) -> "Any":
         """Unpickle one call: its arguments and keywords."""
@@ -78,19 +123,16 @@ class Payload:
         self._file.seek(offset)
         (count,) = _COUNT.unpack(self._exactly(_COUNT.size))
         sizes = struct.unpack("<%dQ" % count, self._exactly(8 * count))
-        return self._load(offset + _COUNT.size + 8 * count, sizes)
+        return pickling.load(self._file, places(offset + _COUNT.size + 8 * count, sizes, ALIGN))
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
 
-    def _load(self, offset: int, sizes: "Iterable[int]") -> "Any":
-        return pickling.load(self._file, places(offset, sizes, ALIGN))
-
     def _exactly(self, length: int) -> bytes:
         data = self._file.read(length)
         if len(data) < length:
-            raise ValueError("%s is cut off" % self._file.name)
+            raise ValueError("it ends early")
         return data
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 PROTOCOL = min(5, pickle.HIGHEST_PROTOCOL)
 # Smaller buffers stay in the stream: a part costs more than copying them.
 _APART = 1 << 15
+_LARGE = 1 << 20
 
 
 class _Sink:
@@ -60,9 +61,14 @@ class Deep:
             sys.setrecursionlimit(self._before)
 
 
-def load(file: "BinaryIO", places: "Sequence[Tuple[int, int]]") -> "Any":
-    """Unpickle the stream at the first place, its buffers being at the others. Each byte is read once."""
-    buffers = [_read(file, offset, size) for offset, size in places[1:]]
+def load(file: "BinaryIO", places: "Sequence[Tuple[int, int]]", mapped: bool = False) -> "Any":
+    """Unpickle the stream at the first place, its buffers being at the others. Each byte is read once.
+
+    ``mapped``: large buffers are pages of the file until they are written to, then copies of them.
+    """
+    buffers: "List[Any]" = []
+    for offset, size in places[1:]:
+        buffers.append((_map if mapped and size >= _LARGE else _read)(file, offset, size))
     file.seek(places[0][0])
     if not buffers:
         return pickle.Unpickler(file).load()
@@ -140,6 +146,14 @@ def keeper(parts: Parts) -> "Callable[[Any], Optional[bool]]":
         return None
 
     return keep
+
+
+def _map(file: "BinaryIO", offset: int, size: int) -> memoryview:
+    import mmap
+
+    before = offset % mmap.ALLOCATIONGRANULARITY
+    pages = mmap.mmap(file.fileno(), before + size, access=mmap.ACCESS_COPY, offset=offset - before)
+    return memoryview(pages)[before:]
 
 
 def _read(file: "BinaryIO", offset: int, size: int) -> bytearray:

@@ -33,6 +33,7 @@ class Slot:
         self._show = attempt.spec["calls"] == 1
         self._pid = os.getpid()
         self._payload: "Optional[Payload]" = None
+        self._constants: "Dict[str, Any]" = {}
         self._broken: "Optional[outcome.Outcome]" = None
         try:
             _enter(attempt.spec.get("cwd"))
@@ -49,7 +50,9 @@ class Slot:
                 "the function was packed by Python %d.%d and cannot run on Python %d.%d" % versions,
                 "Set `python:` of the cluster to a Python %d.%d." % tuple(packed),
             )
-        self._function, self._constants = payload.function()
+        loaded = payload.function()
+        apart = "constants" in payload.header
+        self._function, self._constants = (loaded, {}) if apart else loaded
         _adopt_main(self._function)
 
     def serve(self, requests: int, replies: int) -> None:
@@ -75,10 +78,11 @@ class Slot:
         try:
             assert self._payload is not None
             args, keywords = self._payload.call(call)
+            keywords = dict(self._constants or self._payload.constants(), **keywords)
         except BaseException as error:
             return outcome.raised(_explained(error), self._attempt.spec.get("sources"))
         try:
-            value = self._function(*args, **dict(self._constants, **keywords))
+            value = self._function(*args, **keywords)
         except BaseException as error:
             return outcome.raised(error, self._attempt.spec.get("sources"))
         finally:

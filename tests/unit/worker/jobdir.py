@@ -78,13 +78,12 @@ class JobDir:
 
     def function(self, function: Any, calls: Iterable[Any] = ((),), constants: Any = None, **header: Any) -> JobDir:
         """Pack a function and the arguments of its calls."""
-        return self.pack(
-            pickling.dump((function, constants or {})), (pickling.dump((args, {})) for args in calls), **header
-        )
+        packed = (pickling.dump((args, {})) for args in calls)
+        return self.pack(pickling.dump(function), packed, pickling.dump(constants or {}), **header)
 
-    def pack(self, function: Parts, calls: Iterable[Parts], **header: Any) -> JobDir:
+    def pack(self, function: Parts, calls: Iterable[Parts], constants: Parts | None = None, **header: Any) -> JobDir:
         with (self.path / "payload").open("wb") as file:
-            self.spec["calls"] = payloads.write(file, {"kind": "pickle", **header}, function, calls)
+            self.spec["calls"] = payloads.write(file, {"kind": "pickle", **header}, function, calls, constants)
         self.write_spec()
         return self
 
