@@ -128,13 +128,20 @@ class Journal:
         with self._writing() as db:
             db.execute("update jobs set handle = ?, phase = ?, on_cluster = ? where id = ?", values)
 
-    def again(self, entry: Entry, owner: str) -> None:
-        """Write the intent of a follow-up round, and which calls have ended before it."""
+    def again(self, entry: Entry, owner: str) -> bool:
+        """Write the intent of a follow-up round, and which calls have ended before it.
+
+        False when another client has done so, or the job is over.
+        """
         with self._writing() as db:
+            row = db.execute("select phase, spec from jobs where id = ?", (entry.id,)).fetchone()
+            if row is None or row["phase"] != SUBMITTED or _round(json.loads(row["spec"])) >= _round(entry.spec):
+                return False
             db.execute(
                 "update jobs set phase = ?, spec = ?, ends = ?, owner = ?, handle = null where id = ?",
                 (INTENT, json.dumps(entry.spec), json.dumps(entry.ends), owner, entry.id),
             )
+            return True
 
     def shaped(self, job: str, spec: Mapping[str, Any]) -> None:
         with self._writing() as db:
@@ -142,14 +149,16 @@ class Journal:
 
     def changed(self, job: str, state: JobState, reason: str) -> None:
         with self._writing() as db:
-            db.execute("update jobs set state = ?, reason = ? where id = ?", (state.value, reason, job))
+            values = (state.value, reason, job, INTENT, SUBMITTED)
+            db.execute("update jobs set state = ?, reason = ? where id = ? and phase in (?, ?)", values)
 
     def end(self, entry: Entry, *, discard: bool) -> None:
-        """Write how a job ended. ``discard``: what it left on the cluster may go."""
+        """Write how a job ended, unless a client has. ``discard``: what it left on the cluster may go."""
         with self._writing() as db:
             db.execute(
                 "update jobs set phase = ?, state = ?, reason = ?, ends = ?, finished = ?,"
-                " on_cluster = case when on_cluster = 1 and ? then 2 else on_cluster end where id = ?",
+                " on_cluster = case when on_cluster = 1 and ? then 2 else on_cluster end"
+                " where id = ? and phase in ('intent', 'submitted')",
                 (entry.phase, entry.state, entry.reason, json.dumps(entry.ends), time.time(), discard, entry.id),
             )
 
@@ -236,6 +245,10 @@ class Innermost:
         if isinstance(handle, JobHandle):
             self._journal.submitted(job.id, handle)
         return handle
+
+
+def _round(spec: Mapping[str, Any]) -> int:
+    return int(spec.get("round", 0))
 
 
 def _entry(row: sqlite3.Row) -> Entry:

@@ -2,37 +2,51 @@
 
 from __future__ import annotations
 
+import os
 import re
+import secrets
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from clustrix_core.batch.site import where
-from clustrix_core.errors import CommandError
+from clustrix_core.errors import CommandError, TransportError
 from clustrix_core.model import Cluster, Fetched, JobHandle, LogChunk
 from clustrix_core.transport import check
 
-_NAME = re.compile(r"(?:results-|status-|result[.-])[A-Za-z0-9._-]{0,80}\Z")
-_HEAD = re.compile(rb"F jobs/[0-9a-f]{2}/([0-9a-f]+)/(\S+) (\d+) (\d+)\Z")
-_DIRECTORY = re.compile(rb"D jobs/[0-9a-f]{2}/([0-9a-f]+)\Z")
+# The names that a job's own files have, to awk and to us; whatever else lies in a job directory stays there.
+_NAMES = "results-[0-9.]+|status-[0-9.]+|result(-[0-9.]+)?[.]json"
+_NAME = re.compile(_NAMES)
+_HEAD = re.compile(rb"F (jobs/[0-9a-f]{2}/([0-9a-f]+)/(\S+)) (\d+) (\d+)")
+_DIRECTORY = re.compile(rb"D jobs/[0-9a-f]{2}/([0-9a-f]+)")
+_BEGIN = b"clustrix: files"
+_LONGEST = 512  # a longer line is no answer of ours
 _LOG_SIZE = 1 << 20
+_LOG = re.compile(rb"clustrix: log (\d+)\n")
 
 # stdin: "X directory" for each job to remove, then "J directory" for each other, each followed by "name size" of what
-# is here. One ls for all directories, one awk that compares; only files that grew cost more: their new bytes follow a
-# line "F path from to".
+# is here. One ls for all directories, one awk that compares; only files that differ cost more: results grow, of them
+# the new bytes are sent; other files are replaced, so they are sent whole. Each is sent as a line "F path from to", the
+# bytes, and a line "= path": a file that goes or shrinks meanwhile must not shift what comes after it.
 _SCRIPT = (
-    "list=$(cat); case $list in X*) printf '%s\\n' \"$list\" | sed -n 's/^X //p' | xargs rm -rf --;; esac;"
-    " {{ printf '%s\\n=\\n' \"$list\";"
-    " printf '%s\\n' \"$list\" | sed -n 's/^J //p' | xargs ls -ln /dev/null 2>/dev/null; }} | awk '"
-    '$0=="=" {{ listing=1; next }}'
-    ' !listing && $1=="X" {{ next }}'
-    ' !listing && $1=="J" {{ dir=$2; next }}'
-    ' !listing {{ here[dir "/" $1]=$2; next }}'
-    ' /^jobs.*:$/ {{ dir=substr($0, 1, length($0)-1); print "D", dir; next }}'
-    " NF==9 && /^-/ && $9 ~ /^(results-|status-|result[.-])/ && $9 !~ /\\.new$/"
-    ' {{ file=dir "/" $9; if ($5 > here[file]+0) print "F", file, here[file]+0, $5 }}\''
-    ' | while read -r kind file from to; do printf "%s\\n" "$kind $file${{from:+ $from $to}}";'
-    ' [ $kind = D ] || tail -c +$((from+1)) "$file" | head -c $((to-from)); done; echo E'
+    # What changes the columns or the units of ls -l.
+    "unset TIME_STYLE QUOTING_STYLE LS_BLOCK_SIZE BLOCK_SIZE; export LC_ALL=C;"
+    " list=$(cat); case $list in X*) printf '%s\\n' \"$list\" | sed -n 's/^X //p' | xargs rm -rf --;; esac;"
+    f" echo '{_BEGIN.decode()}';"
+    " { printf '%s\\n=\\n' \"$list\";"
+    " printf '%s\\n' \"$list\" | sed -n 's/^J //p' | xargs ls -lnq /dev/null 2>/dev/null; } | awk '"
+    '$0=="=" { listing=1; next }'
+    ' !listing && $1=="X" { next }'
+    ' !listing && $1=="J" { dir=$2; next }'
+    ' !listing { here[dir "/" $1]=$2; next }'
+    ' /^jobs.*:$/ { dir=substr($0, 1, length($0)-1); print "D", dir; next }'
+    f" NF==9 && /^-/ && $9 ~ /^({_NAMES})$/ && $5>0"
+    ' { file=dir "/" $9; had=file in here ? here[file] : 0;'
+    # Sizes are printed as they were read: some awks round large numbers.
+    ' if ($9 !~ /^results-/) { if ($5+0 != had+0) print "F", file, 0, $5 }'
+    ' else if ($5+0 > had+0) print "F", file, had, $5 }\''
+    ' | while read -r kind file from to; do printf "%s\\n" "$kind $file${from:+ $from $to}"; [ $kind = D ]'
+    ' || { tail -c +$((from+1)) "$file" | head -c $((to-from)); printf "= %s\\n" "$file"; }; done; echo E'
 )
 
 
@@ -40,10 +54,19 @@ def fetch(handles: Sequence[JobHandle], into: Path, cluster: Cluster) -> Mapping
     """Copy what is new of results and markers to ``into/<job>/``. One exec for all."""
     mirror = _Mirror(into, {handle.job for handle in handles})
     request = "\n".join(line for handle in _discarded_first(handles) for line in _request(handle, into)) + "\n"
-    command = f"cd -- {where(cluster)} && {_SCRIPT.format()}"
-    completed = check(cluster.transport.run(command, [request.encode()], mirror.feed), "fetching results")
-    if not mirror.ended:
-        raise CommandError("fetching results failed: the answer is damaged", stderr=completed.error, transient=True)
+    command = f"cd -- {where(cluster)} && {{ {_SCRIPT}; }}"
+    try:
+        completed = cluster.transport.run(command, [request.encode()], mirror.feed)
+    except TransportError:
+        mirror.interrupted()
+        raise
+    if completed.returncode or not mirror.ended:
+        mirror.undo()
+        said = completed.error[-1000:] or "the answer is damaged"
+        # A file system may be away for a while: no reason to give up at once.
+        raise CommandError(
+            f"fetching results failed: {said}", returncode=completed.returncode, stderr=completed.error, transient=True
+        )
     return {handle.job: mirror.result(handle.job) for handle in handles}
 
 
@@ -53,16 +76,25 @@ def logs(handle: JobHandle, cluster: Cluster, since: int) -> LogChunk:
     size = f"size=$(wc -c <{log} 2>/dev/null || echo 0)"
     start = f"$((size > {-since} ? size - {-since} : 0))" if since < 0 else str(since)
     command = (
-        f"cd -- {where(cluster)} && {{ {size}; from={start}; echo $from;"
+        f"cd -- {where(cluster)} && {{ {size}; from={start}; echo clustrix: log $from;"
         f" [ ! -f {log} ] || tail -c +$((from+1)) {log} | head -c {_LOG_SIZE}; }}"
     )
     completed = check(cluster.transport.run(command), "reading the log")
-    start_line, _, content = completed.stdout.partition(b"\n")
-    if not start_line.strip().isdigit():
+    head = _LOG.search(completed.stdout)
+    if head is None:
         raise CommandError("reading the log failed: the answer is damaged", transient=True)
-    # A character may be cut at the end: leave its first bytes for the next call.
-    whole = content[: len(content) - _cut(content)]
-    return LogChunk(whole.decode("utf-8", "replace"), int(start_line) + len(whole))
+    offset, content = int(head[1]), completed.stdout[head.end() :]
+    # A character may be cut at either end: its last bytes are of no use, its first are left for the next call.
+    first = _torn(content) if since < 0 and offset else 0
+    whole = content[first : len(content) - _cut(content)]
+    return LogChunk(whole.decode("utf-8", "replace"), offset + first + len(whole))
+
+
+def _torn(content: bytes) -> int:
+    for at, byte in enumerate(content[:4]):
+        if not 0x80 <= byte < 0xC0:
+            return at
+    return 0
 
 
 def _cut(content: bytes) -> int:
@@ -87,7 +119,7 @@ def _request(handle: JobHandle, into: Path) -> Iterator[str]:
     here = into / handle.job
     if here.is_dir():
         for path in sorted(here.iterdir()):
-            if _NAME.match(path.name):
+            if _NAME.fullmatch(path.name):
                 yield f"{path.name} {path.stat().st_size}"
 
 
@@ -99,10 +131,10 @@ class _Mirror:
         self.seen: set[str] = set()
         self.new: dict[str, list[str]] = {}
         self.ended = False
+        self._begun = False
         self._line = b""
         self._left = 0
-        self._file: Path | None = None
-        self._at = 0
+        self._file: _File | None = None
 
     def result(self, job: str) -> Fetched:
         return Fetched(tuple(self.new.get(job, ())), missing=job not in self.seen)
@@ -112,39 +144,89 @@ class _Mirror:
         while view:
             view = self._body(view) if self._left else self._head(view)
 
-    def _head(self, view: memoryview) -> memoryview:
-        raw = bytes(view)
-        line, newline, _ = raw.partition(b"\n")
-        self._line += line
-        if not newline:
-            return view[len(view) :]
-        self._open(self._line)
-        self._line = b""
-        return view[len(line) + 1 :]
+    def interrupted(self) -> None:
+        """The connection broke: what has come of results is genuine, and the next fetch goes on from there."""
+        if self._file is not None and not self._file.grows:
+            self.undo()
 
-    def _open(self, line: bytes) -> None:
-        if directory := _DIRECTORY.match(line):
+    def undo(self) -> None:
+        """Take back the file whose end has not come: what was taken for it may be something else."""
+        if self._file is not None:
+            self._file.undo()
+            self._file = None
+
+    def _head(self, view: memoryview) -> memoryview:
+        line, newline, _ = bytes(view[:_LONGEST]).partition(b"\n")
+        self._line += line
+        if newline:
+            self._read(self._line)
+            self._line = b""
+        elif len(self._line) > _LONGEST and self._begun:
+            raise self._damaged(self._line)
+        return view[len(line) + len(newline) :]
+
+    def _read(self, line: bytes) -> None:
+        if not self._begun:  # a login shell may have said something
+            self._begun = line.endswith(_BEGIN)
+        elif self._file is not None:
+            if line != b"= " + self._file.path:
+                self.undo()
+                raise self._damaged(line)
+            self._file.done()
+            self.new.setdefault(self._file.job, []).append(self._file.name)
+            self._file = None
+        elif directory := _DIRECTORY.fullmatch(line):
             self.seen.add(directory[1].decode())
         elif line == b"E":
             self.ended = True
-        elif head := _HEAD.match(line):
-            job, name = head[1].decode(), head[2].decode("utf-8", "replace")
-            if job not in self.jobs or not _NAME.match(name):
-                raise CommandError(f"fetching results failed: {name!r} of {job!r} was not asked for")
-            self._at, self._left = int(head[3]), int(head[4]) - int(head[3])
-            (self.into / job).mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._file = self.into / job / name
-            self.new.setdefault(job, []).append(name)
+        elif head := _HEAD.fullmatch(line):
+            self._open(head)
         else:
-            raise CommandError(f"fetching results failed: {line[:80]!r} is no answer", transient=True)
+            raise self._damaged(line)
+
+    def _open(self, head: re.Match[bytes]) -> None:
+        job, name = head[2].decode(), head[3].decode("utf-8", "replace")
+        if job not in self.jobs or not _NAME.fullmatch(name):
+            raise CommandError(f"fetching results failed: {name!r} of {job!r} was not asked for")
+        self._file = _File(head[1], self.into, job, name, int(head[4]))
+        self._left = int(head[5]) - int(head[4])
 
     def _body(self, view: memoryview) -> memoryview:
         part = view[: self._left]
         assert self._file is not None
+        self._file.write(part)
+        self._left -= len(part)
+        return view[len(part) :]
+
+    @staticmethod
+    def _damaged(line: bytes) -> CommandError:
+        return CommandError(f"fetching results failed: {line[:80]!r} is no answer", transient=True)
+
+
+class _File:
+    """One file of the mirror while it arrives: results in place, other files aside until they are complete."""
+
+    def __init__(self, path: bytes, into: Path, job: str, name: str, at: int) -> None:
+        self.path, self.job, self.name = path, job, name
+        self._start = self._at = at
+        self._whole = into / job / name
+        self.grows = name.startswith("results-")
+        self._there = self._whole if self.grows else into / job / f".{name}.{secrets.token_hex(4)}"
+        self._whole.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def write(self, part: memoryview) -> None:
         # Written at its offset, not appended: two processes that fetch the same job write the same bytes.
-        with self._file.open("r+b" if self._file.exists() else "wb") as file:
+        with self._there.open("r+b" if self._there.exists() else "wb") as file:
             file.seek(self._at)
             file.write(part)
         self._at += len(part)
-        self._left -= len(part)
-        return view[len(part) :]
+
+    def done(self) -> None:
+        if not self.grows:
+            self._there.replace(self._whole)
+
+    def undo(self) -> None:
+        if not self.grows:
+            self._there.unlink(missing_ok=True)
+        elif self._there.exists():
+            os.truncate(self._there, min(self._start, self._there.stat().st_size))

@@ -29,9 +29,16 @@ Tasks = dict[int, TaskStatus]
 
 
 def status(dialect: Dialect, handles: Sequence[JobHandle], cluster: Cluster) -> Mapping[str, JobStatus]:
-    """Return the status of every handle. The queue is asked first, accounting only for what it no longer knows."""
-    markers, known = _ask_all(dialect, handles, cluster)
-    return {handle.job: _settle(handle, known.get(handle.job, {}), markers.get(handle.job, {})) for handle in handles}
+    """Return the status of every handle. The queue is asked first, accounting only for what it no longer knows.
+
+    UNKNOWN with a reason says that accounting could not be asked; without one, that nobody knows the job.
+    """
+    markers, known, outage = _ask_all(dialect, handles, cluster)
+    answers = {}
+    for handle in handles:
+        said = _settle(handle, known.get(handle.job, {}), markers.get(handle.job, {}))
+        answers[handle.job] = replace(said, reason=outage) if said.state is JobState.UNKNOWN else said
+    return answers
 
 
 def find(dialect: Dialect, job: JobSpec, cluster: Cluster) -> JobHandle | None:
@@ -41,7 +48,10 @@ def find(dialect: Dialect, job: JobSpec, cluster: Cluster) -> JobHandle | None:
         rows = [row for row in _ask(query, [wanted], cluster)[1] if row.name == job.name]
         if rows:
             return JobHandle(job.id, job.name, rows[0].native, job.tasks, job.round)
-    return None
+    # Without accounting a scheduler soon forgets; what a job has left behind says that it was there.
+    left = " ".join(f"{job.dir}/{name}-{job.round}.*" for name in ("results", "status"))
+    ran = cluster.transport.run(f"cd -- {where(cluster)} && ls -d {left} 2>/dev/null").text
+    return JobHandle(job.id, job.name, "", job.tasks, job.round) if ran.strip() else None
 
 
 def cancel(dialect: Dialect, handles: Sequence[JobHandle], cluster: Cluster) -> None:
@@ -71,44 +81,31 @@ def read_marker(line: str) -> TaskStatus | None:
 
 def _ask_all(
     dialect: Dialect, handles: Sequence[JobHandle], cluster: Cluster
-) -> tuple[Mapping[str, Tasks], Mapping[str, Tasks]]:
+) -> tuple[Mapping[str, Tasks], Mapping[str, Tasks], str]:
     known: dict[str, Tasks] = {}
     markers: Mapping[str, Tasks] = {}
     missing = list(handles)
     for number, query in enumerate(dialect.queries):
         if number:
-            missing = [h for h in missing if not _enough(h, known.get(h.job, {}), markers.get(h.job, {}))]
+            missing = [h for h in missing if not _enough(h, known.get(h.job, {}), markers.get(h.job, {}))][:AT_ONCE]
         if not missing:
             break
-        for start in range(0, len(missing) if not number else min(len(missing), AT_ONCE), AT_ONCE):
-            some = missing[start : start + AT_ONCE] if number else missing
-            found, rows = _ask(query, some, cluster)
-            markers = markers or found
-            for job, tasks in _by_job(dialect, some, rows).items():
-                first = known.get(job, {})  # what the queue said outranks accounting
-                known[job] = {**tasks, **{index: _and_code(task, tasks.get(index)) for index, task in first.items()}}
+        try:
+            found, rows = _ask(query, missing, cluster)
+        except CommandError as error:
             if not number:
-                break
-    return markers, known
+                raise
+            return markers, known, str(error.args[0])
+        markers = markers or found
+        for job, tasks in _by_job(dialect, missing, rows).items():
+            known[job] = {**tasks, **known.get(job, {})}  # what the queue said outranks accounting
+    return markers, known, ""
 
 
 def _enough(handle: JobHandle, tasks: Tasks, markers: Tasks) -> bool:
     if any(not task.state.over for task in tasks.values()):
         return True
-    if any(_unexplained(task) and index not in markers for index, task in tasks.items()):
-        return False
     return len(tasks.keys() | {i for i, t in markers.items() if t.word != "EXIT" or not t.exit_code}) >= handle.tasks
-
-
-def _unexplained(task: TaskStatus) -> bool:
-    return task.state is JobState.FAILED and task.exit_code is None
-
-
-def _and_code(task: TaskStatus, other: TaskStatus | None) -> TaskStatus:
-    """Return what outranks the other; an exit code that it lacks is the other's."""
-    if task.exit_code is not None or other is None or task.state in (JobState.SUCCEEDED, JobState.UNKNOWN):
-        return task
-    return replace(task, exit_code=other.exit_code)
 
 
 def _settle(handle: JobHandle, known: Tasks, markers: Tasks) -> JobStatus:
@@ -124,8 +121,8 @@ def _settle(handle: JobHandle, known: Tasks, markers: Tasks) -> JobStatus:
             or row.state is JobState.SUCCEEDED
         ):
             joined[index] = marker
-        elif row.state.over:
-            joined[index] = _and_code(row, marker)
+        elif row.state.over and row.exit_code is None:
+            joined[index] = replace(row, exit_code=marker.exit_code)
     return JobStatus.of(joined, handle.tasks)
 
 

@@ -52,6 +52,7 @@ def _command(dialect: Dialect, job: JobSpec, cluster: Cluster, linked: Mapping[s
     return "; ".join(
         [
             "umask 077",
+            f"[ -d {where(cluster)} ] || exit {_NO_WORKER}",
             f"cd -- {where(cluster)} || exit 65",
             "[ -O . ] || { echo it belongs to somebody else >&2; exit 66; }",
             f"[ -d worker/{bundle.digest()} ] || exit {_NO_WORKER}",

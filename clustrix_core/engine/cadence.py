@@ -6,14 +6,16 @@ All times in seconds.
 
 from __future__ import annotations
 
-LOOK_FIRST, LOOK_LAST = 0.02, 10.0
+LOOK_FIRST, LOOK_LAST = 0.02, 3.0  # every end that leaves a marker is in the caller's hand within 5 s
 ASK_FIRST, ASK_LAST = 1.0, 60.0
-PATIENCE = 0.1  # of the time that has gone by since the last news
+ASK_NEAR = 2.5  # at the expected end, which a job that runs out of its walltime may reach without a marker
+LOOK_PATIENCE = 0.1  # of the time that has gone by since the last news
+ASK_PATIENCE = 0.05  # of the job's age
 
 
 def next_look(quiet: float) -> float:
     """Return the pause before the next look, ``quiet`` seconds after the last news of any job."""
-    return min(max(PATIENCE * quiet, LOOK_FIRST), LOOK_LAST)
+    return min(max(LOOK_PATIENCE * quiet, LOOK_FIRST), LOOK_LAST)
 
 
 def next_ask(age: float, to_end: float | None) -> float:
@@ -21,7 +23,7 @@ def next_ask(age: float, to_end: float | None) -> float:
 
     ``to_end`` is the time to its expected end, negative after it, None where it is unknown.
     """
-    pause = min(max(PATIENCE * age, ASK_FIRST), ASK_LAST)
+    pause = min(max(ASK_PATIENCE * age, ASK_FIRST), ASK_LAST)
     if to_end is not None and -ASK_LAST < to_end < pause:
-        return min(pause, max(to_end, 4.0))
+        return min(pause, max(to_end, ASK_NEAR))
     return pause

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from clustrix_core.batch.queue import expand
 from clustrix_core.errors import (
+    ClustrixError,
     JobCancelled,
     JobError,
     JobFailed,
@@ -12,6 +17,7 @@ from clustrix_core.errors import (
     JobTimeout,
     NodeFailed,
 )
+from clustrix_core.journal import error_data
 from clustrix_core.model import Cluster, JobHandle, JobSpec, JobState, TaskStatus
 from clustrix_core.resources import format_time
 
@@ -46,10 +52,41 @@ def explain(said: TaskStatus, spec: JobSpec, handle: JobHandle, cluster: Cluster
         job=spec.id,
         state=state.value,
         reason=words,
-        exit_code=said.exit_code,
+        exit_code=said.exit_code or None,  # accounting shows 0 for jobs that ran out of time
         log=log,
         hint=hint or None,
     )
+
+
+def write(ended: Mapping[int, ClustrixError]) -> dict[str, dict[str, Any]]:
+    """Return ends by call for the journal: calls that ended alike share an entry, keyed like ``0-4,7``."""
+    alike: dict[str, tuple[list[int], dict[str, Any]]] = {}
+    for call, error in ended.items():
+        data = error_data(error)
+        alike.setdefault(repr(data), ([], data))[0].append(call)
+    return {_compact(calls): data for calls, data in alike.values()}
+
+
+def read(ends: Mapping[str, dict[str, Any]]) -> dict[int, dict[str, Any]]:
+    """Return what ``write`` has written, by call."""
+    return {call: data for calls, data in ends.items() for call in expand(calls)}
+
+
+def _compact(calls: Iterable[int]) -> str:
+    return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in _runs(sorted(calls)))
+
+
+def _runs(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
+    first = last = None
+    for number in numbers:
+        if first is None or last is None:
+            first = number
+        elif number != last + 1:
+            yield first, last
+            first = number
+        last = number
+    if first is not None and last is not None:
+        yield first, last
 
 
 def _word(said: TaskStatus) -> str:

@@ -8,7 +8,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +17,8 @@ from typing import Any
 from clustrix_core import alive, keys, payload
 from clustrix_core.config import ClusterConfig
 from clustrix_core.dispatch import Dispatch
-from clustrix_core.engine import places
-from clustrix_core.engine.ends import explain
-from clustrix_core.engine.flight import CLAIM_RESULT, Flight
+from clustrix_core.engine import ends, places
+from clustrix_core.engine.flight import CLAIM_RESULT, Ended, Flight
 from clustrix_core.engine.inbox import Inbox
 from clustrix_core.engine.monitor import Monitor
 from clustrix_core.engine.shape import shape
@@ -29,16 +28,16 @@ from clustrix_core.errors import (
     JobLost,
     StagingError,
     SubmitRejected,
-    TransportError,
 )
 from clustrix_core.journal import OVER, REFUSED, Entry, Innermost, Journal, error_data, error_from
-from clustrix_core.model import Cluster, JobSpec, JobState, JobStatus, LogChunk
+from clustrix_core.model import Cluster, JobHandle, JobSpec, JobState, JobStatus, LogChunk
 from clustrix_core.plugins import Plugins
 from clustrix_core.resources import Resources
 
 SUBMITTERS = 4
-ATTEMPTS = 5  # submissions of one job whose reply was lost, each after looking for it
+ATTEMPTS = 6  # submissions of one job whose reply was lost, each after looking for it
 TAIL = 4096  # bytes of the log that an error shows
+LOGS = 16  # tasks of one round whose logs are read for that
 
 
 @dataclass(frozen=True)
@@ -128,40 +127,43 @@ class Engine:
         cluster = self.places.ready(flight.cluster, fresh=flight.spec.calls > 1)
         assert cluster.site is not None
         payload.same_python(cluster)
-        todo = flight.todo if flight.spec.round else None
-        spec = (
-            flight.spec
-            if look_first and "tasks" in flight.entry.spec
-            else shape(flight.spec, cluster.site, len(todo) if todo else None)
-        )
-        flight.entry.spec.update(_spec_json(spec))
-        self.journal.shaped(spec.id, flight.entry.spec)
-        spec = dataclasses.replace(spec, files=self._files(flight, spec))
-        script = self.dispatch.render_script(spec, cluster)
-        handle = self.dispatch.find(spec, cluster) if look_first else None
-        if handle is not None:
-            self.journal.submitted(spec.id, handle)
-        for attempt in range(ATTEMPTS):
-            if handle is not None or flight.withdrawn:
-                break
-            try:
-                handle = self.dispatch.submit(spec, script, cluster)
-            except StagingError as error:
-                if not error.transient or attempt:
-                    raise
-                cluster = self.places.ready(cluster, again=True)  # the worker was purged from work_dir
-            except TransportError as error:
-                if not error.transient or attempt == ATTEMPTS - 1:
-                    raise
-                time.sleep(2.0**attempt / 2)
-                handle = self._find_after_loss(spec, cluster)
+        spec = flight.spec
+        handle = self._found(spec, cluster) if look_first else None
+        if handle is None:
+            spec = shape(spec, cluster.site, len(flight.todo) if spec.round else None)
+            flight.entry.spec.update(_spec_json(spec))
+            self.journal.shaped(spec.id, flight.entry.spec)
+            spec = dataclasses.replace(spec, files=self._files(flight, spec))
+            handle, cluster = self._send(flight, spec, cluster)
         if handle is None:
             return
         flight.cluster = cluster
         flight.take_off(spec, handle)
         self.monitor(cluster).watch(flight)
 
-    def _find_after_loss(self, spec: JobSpec, cluster: Cluster) -> Any:
+    def _send(self, flight: Flight, spec: JobSpec, cluster: Cluster) -> tuple[JobHandle | None, Cluster]:
+        """Submit until it is certain that there is one job, or that there is none."""
+        script = self.dispatch.render_script(spec, cluster)
+        unsure = purged = False
+        for attempt in range(ATTEMPTS):
+            if flight.withdrawn:
+                break
+            try:
+                if purged:
+                    cluster = self.places.ready(cluster, again=True)
+                handle = self._found(spec, cluster) if unsure else None
+                return handle or self.dispatch.submit(spec, script, cluster), cluster
+            except ClustrixError as error:
+                if not error.transient or attempt == ATTEMPTS - 1:
+                    raise
+                if isinstance(error, StagingError):
+                    purged = True
+                else:
+                    unsure = True
+                    time.sleep(2.0**attempt / 2)
+        return None, cluster
+
+    def _found(self, spec: JobSpec, cluster: Cluster) -> JobHandle | None:
         handle = self.dispatch.find(spec, cluster)
         if handle is not None:
             self.journal.submitted(spec.id, handle)
@@ -212,33 +214,47 @@ class Engine:
     def land(self, flight: Flight) -> None:
         """A round is over: deliver the errors of the calls that will never come, or send what is left once more."""
         ended, left = flight.sort_out()
-        for call, said in ended.items():
-            error = said if isinstance(said, ClustrixError) else self._explain(flight, said, call)
-            flight.entry.ends[str(call)] = error_data(error)
+        errors = dict(self._explained(flight, ended))
+        flight.entry.ends.update(ends.write(errors))
+        for call, error in errors.items():
             flight.arrived.add(call)
             flight.deliver(call, None, error)
-        self.monitor(flight.cluster).drop(flight.spec.id)
+        self.monitor(flight.cluster).drop(flight)
         if left and not flight.withdrawn:
             self._again(flight, left)
             return
         self._over(flight)
 
-    def _explain(self, flight: Flight, said: Any, call: int) -> ClustrixError:
-        assert flight.handle is not None
-        tasks = [i for i, task in flight.status.tasks.items() if task is said]
-        handle = dataclasses.replace(flight.handle, task=tasks[0] if tasks else 0)
+    def _explained(self, flight: Flight, ended: Mapping[int, Ended]) -> Iterator[tuple[int, ClustrixError]]:
+        logs: dict[int, str] = {}
+        for call, end in ended.items():
+            if isinstance(end, ClustrixError):
+                yield call, end
+                continue
+            assert flight.handle is not None
+            task, said = end
+            handle = dataclasses.replace(flight.handle, task=task)
+            if task not in logs:
+                # Thousands may have ended alike: so many logs that somebody will read them, and no more.
+                logs[task] = self._tail(handle, flight.cluster) if len(logs) < LOGS else ""
+            yield call, ends.explain(said, flight.spec, handle, flight.cluster, logs[task])
+
+    def _tail(self, handle: JobHandle, cluster: Cluster) -> str:
         try:
-            log = self.dispatch.logs(handle, flight.cluster, -TAIL).text
+            return self.dispatch.logs(handle, cluster, -TAIL).text
         except ClustrixError:
-            log = ""  # the end is known; its log is a courtesy
-        return explain(said, flight.spec, handle, flight.cluster, log)
+            return ""  # the end is known; its log is a courtesy
 
     def _again(self, flight: Flight, left: Sequence[int]) -> None:
         flight.todo = list(left)
         flight.spec = dataclasses.replace(flight.spec, round=flight.spec.round + 1)
         flight.entry.spec.update(_spec_json(flight.spec), todo=list(left))
-        self.journal.again(flight.spec.id, flight.entry.spec, self.name)
-        self._start(flight)
+        if self.journal.again(flight.entry, self.name):
+            self._start(flight)
+            return
+        # Another client of this user watches the same job and was faster.
+        flight.entry = self.journal.get(flight.spec.id)
+        threading.Thread(target=self._wait_for_owner, args=(flight,), daemon=True).start()
 
     def _over(self, flight: Flight) -> None:
         with self._lock:  # the monitor and a caller that cancels may both get here
@@ -274,9 +290,10 @@ class Engine:
         entry = self.journal.get(job)
         flight = self._flight(entry, self.places.cluster(places.from_json(entry.settings), _resources(entry)), deliver)
         flight.read()
+        self._deliver_ends(flight)
         if entry.phase in (OVER, REFUSED):
-            self._deliver_ends(flight)
-        elif entry.handle is not None and entry.phase != "intent":
+            return flight
+        if entry.handle is not None and entry.phase != "intent":
             flight.cluster = self.places.ready(flight.cluster)
             flight.take_off(flight.spec, entry.handle)
             self._track(flight)
@@ -307,23 +324,24 @@ class Engine:
                 self._take_over(flight)
                 return
         flight.entry = entry
+        flight.read()
+        self._deliver_ends(flight)
         if entry.handle is not None and entry.phase not in (OVER, REFUSED):
+            flight.todo = entry.spec.get("todo") or flight.todo
             flight.cluster = self.places.ready(flight.cluster)
             flight.take_off(_job_spec(entry), entry.handle)
             self._track(flight)
-            return
-        flight.read()
-        self._deliver_ends(flight)
 
     def _deliver_ends(self, flight: Flight) -> None:
-        ends = flight.entry.ends
+        """Deliver the errors of calls that have ended; once the job is over, one for every call that is missing."""
+        entry = flight.entry
+        known = ends.read(entry.ends)
         for call in flight.missing:
-            data = ends.get(str(call)) or ends.get("*")
-            error = (
-                error_from(data)
-                if data
-                else JobLost(f"the results of job {flight.spec.id} are no longer on this machine", job=flight.spec.id)
-            )
+            data = known.get(call) or entry.ends.get("*")
+            if data is None and entry.phase not in (OVER, REFUSED):
+                continue
+            gone = f"the results of job {entry.id} are no longer on this machine"
+            error = error_from(data) if data else JobLost(gone, job=entry.id)
             flight.arrived.add(call)
             flight.deliver(call, None, error)
 
@@ -340,12 +358,12 @@ class Engine:
             return False
         if flight.handle is not None:
             self.dispatch.cancel([flight.handle], flight.cluster)
-            self.monitor(flight.cluster).drop(flight.spec.id)
+            self.monitor(flight.cluster).drop(flight)
         error = CancelledByCaller(
             f"{flight.spec.label} (job {flight.spec.id}) was cancelled here", job=flight.spec.id, state="CANCELLED"
         )
-        flight.entry.ends.update({str(call): error_data(error) for call in flight.missing})
         missing = flight.missing
+        flight.entry.ends.update(ends.write(dict.fromkeys(missing, error)))
         flight.arrived.update(missing)
         self._over(flight)
         for call in missing:
@@ -401,7 +419,10 @@ class Engine:
                     cluster = self.places.cluster(places.from_json(entry.settings), _resources(entry))
                 except ClustrixError:
                     continue  # its plugin or configuration is gone; `clustrix jobs` still shows it
-                self._start(self._flight(entry, cluster, lambda call, value, error: None), look_first=True)
+                flight = self._flight(entry, cluster, lambda call, value, error: None)
+                flight.read()
+                self._deliver_ends(flight)
+                self._start(flight, look_first=True)
 
 
 def _spec_json(spec: JobSpec) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from clustrix_core.batch.queue import read_marker
 from clustrix_core.engine import cadence
-from clustrix_core.engine.inbox import Inbox
+from clustrix_core.engine.inbox import Death, Inbox
 from clustrix_core.errors import PayloadError
 from clustrix_core.journal import Entry
 from clustrix_core.model import Cluster, JobHandle, JobSpec, JobState, JobStatus, TaskStatus
@@ -17,7 +17,9 @@ from clustrix_core.model import Cluster, JobHandle, JobSpec, JobState, JobStatus
 GRACE = 2.0  # seconds between a scheduler's word of a failure and believing that no result will come
 LAG = 60.0  # the same after a success: shared file systems show new files late
 UNKNOWN_FOR = 180.0  # seconds without a trace after which a job is LOST
+_KILLED = (9, 15)  # what schedulers send; not by name, which Windows lacks
 CLAIM_RESULT = Callable[[int, object, BaseException | None], None]
+Ended = tuple[int, TaskStatus] | PayloadError  # the task, and what is known of its end
 
 
 @dataclass
@@ -37,7 +39,7 @@ class Flight:
     born: float = field(default_factory=time.monotonic)
     news: float = field(default_factory=time.monotonic)
     asked: float = 0.0
-    known: float = field(default_factory=time.monotonic)
+    unknown_since: float | None = None
     started: float | None = None
     over_since: float | None = None
     withdrawn: bool = False
@@ -54,12 +56,14 @@ class Flight:
         """A round was accepted by the scheduler."""
         self.spec, self.handle = spec, handle
         self.status = JobStatus(JobState.PENDING)
-        self.born = self.news = self.known = time.monotonic()
-        self.started = self.over_since = None
+        self.born = self.news = time.monotonic()
+        self.started = self.over_since = self.unknown_since = None
         self.asked = 0.0
 
     def read(self) -> None:
         """Deliver what is new in the mirror."""
+        if not self.inbox.changed():
+            return
         self.news = time.monotonic()
         for call, value, error in self.inbox.read():
             if call not in self.arrived:
@@ -84,20 +88,29 @@ class Flight:
             return False
         if self.over_since is None and len(self.markers()) >= self.spec.tasks:
             return now - self.asked >= 0.5
+        return now >= self.ask_at(now)
+
+    def ask_at(self, now: float) -> float:
+        """Return when to ask the scheduler next, unless a marker makes it necessary earlier."""
+        if self.over_since is not None:
+            return self.asked + cadence.ASK_FIRST
         to_end = self.started + self.spec.walltime - now if self.started and self.spec.walltime else None
-        return now - max(self.asked, self.born) >= cadence.next_ask(now - self.born, to_end)
+        return max(self.asked, self.born) + cadence.next_ask(now - self.born, to_end)
 
     def heard(self, status: JobStatus, now: float) -> None:
         """Take in what the scheduler said."""
         self.asked = now
         if status.state is JobState.UNKNOWN:
-            if now - self.known > UNKNOWN_FOR:
-                tried = f"neither the scheduler nor the job directory has known it for {UNKNOWN_FOR:.0f} s"
-                status = JobStatus(JobState.LOST, reason=tried)
-            else:
+            if status.reason:  # somebody could not be asked: an outage is no end
                 return
+            # Since it first said so: while nobody could be asked, nothing was said.
+            self.unknown_since = self.unknown_since or now
+            if now - self.unknown_since < UNKNOWN_FOR:
+                return
+            tried = f"neither the scheduler nor the job directory has known it for {UNKNOWN_FOR:.0f} s"
+            status = JobStatus(JobState.LOST, reason=tried)
         else:
-            self.known = now
+            self.unknown_since = None
         if status.state is JobState.RUNNING and self.started is None:
             self.started = now
         self.status = status
@@ -129,7 +142,7 @@ class Flight:
             return GRACE / 2
         return LAG if self.status.state is JobState.SUCCEEDED else GRACE
 
-    def sort_out(self) -> tuple[Mapping[int, TaskStatus | PayloadError], list[int]]:
+    def sort_out(self) -> tuple[Mapping[int, Ended], list[int]]:
         """Return how the missing calls of this round ended, and those that no task had begun.
 
         A slot runs the calls that it claimed in order, so of those without a result the first was running when the
@@ -138,15 +151,15 @@ class Flight:
         missing = set(self.missing)
         if self.inbox.forged is not None:
             return dict.fromkeys(missing, self.inbox.forged), []
-        ended: dict[int, TaskStatus | PayloadError] = {}
-        for call, (task, words) in self.inbox.died.items():
+        ended: dict[int, Ended] = {}
+        for call, death in self.inbox.died.items():
             if call in missing:
-                ended[call] = self._death(task, words)
+                ended[call] = self._died(death)
         for task, positions in self.inbox.claims(self.spec.round):
             said = self.status.task(task)
             running = [self.todo[p] for p in positions if p < len(self.todo) and self.todo[p] in missing]
             if running and said.state is not JobState.SUCCEEDED and not any(call in ended for call in running):
-                ended[running[0]] = said
+                ended[running[0]] = task, said
         left = sorted(missing - set(ended))
         progress = bool(self.inbox.claimed(self.spec.round))
         if not left or (progress and self.status.state is not JobState.CANCELLED and self._advanced(left)):
@@ -158,17 +171,19 @@ class Flight:
         """Return whether this round brought anything: another one like it must not go on for ever."""
         return len(list(left)) < len(self.todo)
 
-    def _whole(self) -> TaskStatus:
-        said = next((t for t in self.status.tasks.values() if t.state.over and t.state is not JobState.SUCCEEDED), None)
-        if said is not None:
-            return said
+    def _whole(self) -> tuple[int, TaskStatus]:
+        for task, said in self.status.tasks.items():
+            if said.state.over and said.state is not JobState.SUCCEEDED:
+                return task, said
         state = self.status.state
         if state is JobState.SUCCEEDED:
-            return TaskStatus(JobState.LOST, reason="it ended without an error, but its results never appeared")
-        return TaskStatus(state, self.status.word, self.status.reason, self.status.exit_code)
+            return 0, TaskStatus(JobState.LOST, reason="it ended without an error, but its results never appeared")
+        return 0, TaskStatus(state, self.status.word, self.status.reason, self.status.exit_code)
 
-    def _death(self, task: int, words: str) -> TaskStatus:
-        said = self.status.task(task)
-        if said.state.over and said.state not in (JobState.SUCCEEDED, JobState.FAILED):
-            return said
-        return replace(said, state=JobState.FAILED, reason=words)
+    def _died(self, death: Death) -> tuple[int, TaskStatus]:
+        """Return what to say of the death of one process: the task's own end only where that is what killed it."""
+        said = self.status.task(death.task)
+        typed = said.state.over and said.state not in (JobState.SUCCEEDED, JobState.FAILED)
+        if typed and death.signal in _KILLED:
+            return death.task, replace(said, exit_code=death.exit_code)
+        return death.task, TaskStatus(JobState.FAILED, "", death.words, death.exit_code)

@@ -6,6 +6,7 @@ import re
 import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -17,6 +18,21 @@ Outcome = tuple[int, Any, BaseException | None]
 _FILE = re.compile(r"results-(\d+)\.(\d+)\.\d+\.\d+\Z")
 
 
+@dataclass(frozen=True)
+class Death:
+    """How the process of a call died, in words, by a signal or with an exit code."""
+
+    task: int
+    words: str
+    signal: int | None = None
+    exit: int | None = None
+
+    @property
+    def exit_code(self) -> int | None:
+        """The exit code as a shell counts."""
+        return 128 + self.signal if self.signal else self.exit
+
+
 class RemoteTraceback(Exception):
     """Carries a remote traceback where Python has no notes (3.10)."""
 
@@ -26,12 +42,13 @@ class Inbox:
 
     def __init__(self, mirror: Path, job: str, key: str, calls: int) -> None:
         self.forged: ForgedResult | None = None
-        self.died: dict[int, tuple[int, str]] = {}
+        self.died: dict[int, Death] = {}
         self.raised = False
         self.unreadable = False
         self._mirror, self._job, self._calls = mirror, job, calls
         self._signer = records.Signer(bytes.fromhex(key), job)
         self._read_to: dict[str, int] = {}
+        self._sizes: dict[str, int] = {}
         self._claimed: dict[str, list[tuple[int, int]]] = defaultdict(list)
 
     def seen(self, round: int) -> bool:
@@ -48,6 +65,12 @@ class Inbox:
             if run.startswith(f"{round}.") and claims:
                 first, count = claims[-1]
                 yield int(run.split(".")[1]), list(range(first, first + count))
+
+    def changed(self) -> bool:
+        """Return whether there is more than at the last time, whoever has brought it."""
+        sizes = {path.name: path.stat().st_size for path in self._mirror.glob("results-*")}
+        before, self._sizes = self._sizes, sizes
+        return sizes != before
 
     def read(self) -> Iterator[Outcome]:
         """Yield the outcomes that are new. A file with a forged record is not read any further."""
@@ -83,10 +106,9 @@ class Inbox:
         if not isinstance(call, int) or not 0 <= call < self._calls:
             raise records.ForgedRecord(f"call {call!r} of {self._calls}")
         if kind == "died":
-            words = (
-                f"killed by signal {header['signal']}" if header.get("signal") else f"exit code {header.get('exit')}"
+            self.died[call] = Death(
+                int(header["run"].split(".")[1]), str(header.get("message")), header.get("signal"), header.get("exit")
             )
-            self.died[call] = (int(header["run"].split(".")[1]), f"the process of the call was {words}")
             return
         value, error = self._outcome(str(kind), file, record, path)
         self.raised = self.raised or error is not None

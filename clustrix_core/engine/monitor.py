@@ -6,11 +6,12 @@ import logging
 import random
 import threading
 import time
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from clustrix_core.engine import cadence
-from clustrix_core.engine.flight import Flight
-from clustrix_core.errors import ClustrixError
+from clustrix_core.engine.flight import UNKNOWN_FOR, Flight
+from clustrix_core.errors import ClustrixError, CommandError
 from clustrix_core.model import Cluster, JobHandle
 
 if TYPE_CHECKING:
@@ -27,26 +28,27 @@ class Monitor:
     def __init__(self, engine: Engine, cluster: Cluster) -> None:
         self.cluster = cluster
         self._engine = engine
-        self._flights: dict[str, Flight] = {}
+        self._flights: dict[int, Flight] = {}  # by identity: a job may have several readers
         self._wake = threading.Condition()
         self._thread: threading.Thread | None = None
         self._failures = 0
+        self._failing_since = 0.0
         self._tidy_at: float | None = None
         self._closed = False
 
     def watch(self, flight: Flight) -> None:
         """Start to look after a job."""
         with self._wake:
-            self._flights[flight.spec.id] = flight
+            self._flights[id(flight)] = flight
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._run, name=f"clustrix {self.cluster.name}", daemon=True)
                 self._thread.start()
             self._wake.notify()
 
-    def drop(self, job: str) -> None:
+    def drop(self, flight: Flight) -> None:
         """Stop looking after a job."""
         with self._wake:
-            self._flights.pop(job, None)
+            self._flights.pop(id(flight), None)
             self._tidy_at = time.monotonic() + _TIDY_AFTER
             self._wake.notify()
 
@@ -82,20 +84,20 @@ class Monitor:
         if self._failures:
             return min(_BACKOFF, 0.5 * 2.0**self._failures) * random.uniform(0.5, 1.0)
         if self._flights:
-            return cadence.next_look(now - max(flight.news for flight in self._flights.values()))
+            look = cadence.next_look(now - max(flight.news for flight in self._flights.values()))
+            ask = min(flight.ask_at(now) for flight in self._flights.values()) - now
+            return min(look, max(ask, cadence.LOOK_FIRST))
         return max(self._tidy_at - now, 0.0) if self._tidy_at is not None else None
 
     def _poll(self, flights: list[Flight]) -> None:
         dispatch, journal = self._engine.dispatch, self._engine.journal
         garbage = journal.garbage(self.cluster.name) if self._tidy_at is not None else []
-        handles = [flight.handle for flight in flights if flight.handle is not None]
-        fetched = dispatch.fetch([*handles, *garbage], self._engine.mirrors, self.cluster)
+        dispatch.fetch([*_handles(flights), *garbage], self._engine.mirrors, self.cluster)
         if garbage:
             journal.removed(garbage)
         self._tidy_at = None
         for flight in flights:
-            if fetched[flight.spec.id].new:
-                flight.read()
+            flight.read()
         self._ask([flight for flight in flights if not flight.complete])
         now = time.monotonic()
         for flight in flights:
@@ -106,8 +108,16 @@ class Monitor:
         now = time.monotonic()
         if not any(flight.wants_to_ask(now) for flight in flights):
             return
-        handles: list[JobHandle] = [flight.handle for flight in flights if flight.handle is not None]
-        answers = self._engine.dispatch.status(handles, self.cluster)
+        try:
+            answers = self._engine.dispatch.status(_handles(flights), self.cluster)
+        except ClustrixError as error:
+            if not error.transient:
+                raise
+            # The scheduler does not answer; results go on arriving meanwhile.
+            _log.warning("%s: the scheduler does not answer, asking again: %s", self.cluster.name, error)
+            for flight in flights:
+                flight.asked = now
+            return
         for flight in flights:
             before = flight.status
             flight.heard(answers[flight.spec.id], time.monotonic())
@@ -116,7 +126,14 @@ class Monitor:
                 self._engine.changed(flight, before)
 
     def _trouble(self, error: ClustrixError, flights: list[Flight]) -> None:
-        if not error.transient:
+        now = time.monotonic()
+        if not self._failures:
+            self._failing_since = now
+        # Without a connection the jobs may be well, and a laptop may sleep for a night. A cluster that answers and
+        # yet cannot show its files is given up.
+        hopeless = isinstance(error, CommandError) and now - self._failing_since > UNKNOWN_FOR
+        if hopeless or not error.transient:
+            self._failures = 0
             self._give_up(error, flights)
             return
         self._failures += 1
@@ -125,6 +142,11 @@ class Monitor:
     def _give_up(self, error: Exception, flights: list[Flight]) -> None:
         """Tell the callers; the jobs themselves go on, and another client can fetch their results."""
         for flight in flights:
-            self.drop(flight.spec.id)
+            self.drop(flight)
             for call in flight.missing:
                 flight.deliver(call, None, error)
+
+
+def _handles(flights: Iterable[Flight]) -> list[JobHandle]:
+    """Return the handle of each job once."""
+    return list({flight.spec.id: flight.handle for flight in flights if flight.handle is not None}.values())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import time
 from collections.abc import Iterator, Sequence
 
@@ -43,6 +44,7 @@ STATES = {
 NO_ACCOUNTING = re.compile("accounting storage is disabled", re.IGNORECASE)
 # sbatch fails with these although slurmctld may have accepted the job.
 UNSURE = re.compile("Socket timed out|Unable to contact slurm controller|Zero Bytes were transmitted", re.IGNORECASE)
+_CODE = re.compile(r"(?P<job>\d+) +(?P<index>\S+) +(?P<code>\d+) +(?P<name>\S+) *\Z")
 _DAY = 86400
 
 
@@ -57,16 +59,27 @@ def read_job_id(answer: str) -> str:
 def squeue(handles: Sequence[JobHandle], cluster: Cluster) -> Sequence[str]:
     """All jobs of the user, arrays unexpanded: the size of the question does not grow with the jobs in flight."""
     user = cluster.site.user if cluster.site else ""
-    # With -t all a job is still shown for MinJobAge after its end, with its state.
-    return ["squeue", "-h", "-t", "all", *(["-u", user] if user else ["--me"]), "-o", "%F|%K|%T|%r|%j"]
+    whose = f"-u {shlex.quote(user)}" if user else "--me"
+    # With -t all a job is still shown for MinJobAge after its end, with its state. Exit codes are in another format,
+    # which is asked for only where a job has failed.
+    ask = f"said=$(squeue -h -t all {whose} -o '%F|%K|%T|%r|%j') || exit; printf '%s\\n' \"$said\""
+    codes = f"squeue -h -t F {whose} -O ArrayJobID:24,ArrayTaskID:80,exit_code:12,Name:64"
+    return ["sh", "-c", f'{ask}; case $said in *"|FAILED|"*) {codes};; esac']
 
 
 def read_squeue(handles: Sequence[JobHandle], answer: str) -> Iterator[Row]:
-    for line in answer.splitlines():
+    lines = answer.splitlines()
+    codes = {
+        found.group("job", "index", "name"): _wait_status(int(found["code"]))
+        for found in map(_CODE.match, lines)
+        if found
+    }
+    for line in lines:
         fields = line.split("|", 4)
         if len(fields) == 5:
             native, index, word, reason, name = fields
-            yield Row(native, name, word, "" if reason == "None" else reason, None, _tasks(index))
+            code = codes.get((native, index, name)) if word == "FAILED" else None
+            yield Row(native, name, word, "" if reason == "None" else reason, code, _tasks(index))
 
 
 def sacct(handles: Sequence[JobHandle], cluster: Cluster) -> Sequence[str]:
@@ -88,6 +101,11 @@ def read_sacct(handles: Sequence[JobHandle], answer: str) -> Iterator[Row]:
 
 def _tasks(indexes: str) -> tuple[int, ...]:
     return tuple(expand(indexes))
+
+
+def _wait_status(status: int) -> int:
+    """As wait(2) has it: 768 is exit code 3, 9 died of signal 9."""
+    return 128 + (status & 127) if status & 127 else status >> 8 & 255
 
 
 def _exit_code(text: str) -> int | None:
