@@ -45,8 +45,11 @@ _SCRIPT = (
     # Sizes are printed as they were read: some awks round large numbers.
     ' if ($9 !~ /^results-/) { if ($5+0 != had+0) print "F", file, 0, $5 }'
     ' else if ($5+0 > had+0) print "F", file, had, $5 }\''
-    ' | while read -r kind file from to; do printf "%s\\n" "$kind $file${from:+ $from $to}"; [ $kind = D ]'
-    ' || { tail -c +$((from+1)) "$file" | head -c $((to-from)); printf "= %s\\n" "$file"; }; done; echo E'
+    ' | while read -r kind file from to; do printf "%s\\n" "$kind $file${from:+ $from $to}"; [ $kind = F ] || continue;'
+    # Markers, of which there may be hundreds, cost no process; what is new altogether costs one.
+    ' case $file in */status-*) IFS= read -r line <"$file";; *) line=;; esac;'
+    ' if [ ${#line} = $((to-1)) ]; then printf "%s\\n" "$line"; elif [ $from = 0 ]; then head -c $to "$file";'
+    ' else tail -c +$((from+1)) "$file" | head -c $((to-from)); fi; printf "= %s\\n" "$file"; done; echo E'
 )
 
 
