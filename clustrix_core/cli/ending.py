@@ -51,10 +51,14 @@ def end(error: BaseException | None, code: int | None, state: State) -> int:
     try:
         if isinstance(error, SystemExit):
             code = error.code if isinstance(error.code, int) else int(error.code is not None)
+            if isinstance(error.code, str):
+                output.say(error.code)
         elif error is not None:
             code = code_of(error)
             _say(error, state)
         output.flush()
+        if code not in (INTERRUPTED, NO_READER, UNREACHABLE):
+            _let_go()
     except output.NoReader:
         code = NO_READER
     except KeyboardInterrupt:
@@ -83,6 +87,8 @@ def _say(error: BaseException, state: State) -> None:
 def _tell(error: BaseException) -> None:
     if isinstance(error, click.UsageError) and error.ctx is not None:
         output.say(error.ctx.get_usage())
+    if trace := getattr(error, "trace", None):
+        output.say(trace)
     found = described(error)
     log = found.get("log")
     output.say(f"Error: {found['message']}")
@@ -97,8 +103,9 @@ def described(error: BaseException) -> dict[str, Any]:
     from clustrix_core.errors import ClustrixError
 
     if isinstance(error, click.ClickException):
-        return {"type": type(error).__name__, "message": error.format_message(), "hint": _help_of(error)}
-    found = {"type": type(error).__name__, "message": str(error), "hint": None}
+        told = {"traceback": error.trace} if hasattr(error, "trace") else {}
+        return {"type": type(error).__name__, "message": error.format_message(), "hint": _help_of(error), **told}
+    found: dict[str, Any] = {"type": type(error).__name__, "message": str(error), "hint": None}
     if isinstance(error, ClustrixError):
         found["message"] = str(error.args[0]) if error.args else ""
         found["hint"] = error.hint
@@ -129,6 +136,13 @@ def _traceback(error: BaseException) -> None:
     import traceback
 
     output.say("".join(traceback.format_exception(error)).rstrip())
+
+
+def _let_go() -> None:
+    """Drop connections properly, where there are any."""
+    session = sys.modules.get("clustrix_core.api.session")
+    if session is not None:
+        session.close()
 
 
 def _close_stdout() -> None:

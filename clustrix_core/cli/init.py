@@ -72,9 +72,13 @@ def command(context: click.Context, file: Path, yes: bool, force: bool, no_check
 
 def _cluster(values: Mapping[str, Any]) -> ClusterConfig:
     """Return the cluster, its backend's options checked. Raises ConfigError."""
+    from clustrix_core import options
     from clustrix_core.config import ClusterConfig
     from clustrix_core.plugins import Plugins
 
+    values = {name: value for name, value in values.items() if value != ""}
+    if "options" in values:
+        values |= options.convert(ClusterConfig, {"options": values["options"]}, options.Origin("--options"))
     backend = values.get("backend") or _likely(values.get("host"))
     name = values.get("name") or str(values.get("host") or "").partition(".")[0] or backend
     cluster = ClusterConfig(**{**values, "backend": backend, "name": name})

@@ -16,6 +16,9 @@ from clustrix_core.cli import output
 from clustrix_core.cli.ending import FAILED, NotFinished, described
 from clustrix_core.cli.state import state
 from clustrix_core.errors import ClustrixError, JobFailed, RemoteError
+from clustrix_core.journal import OVER, REFUSED
+
+SETTLED = 2.0  # seconds
 
 Waited = Job[Any] | Map[Any]
 
@@ -25,6 +28,7 @@ def finish(job: Waited, timeout: float | None = None) -> int:
     with going_on(job):
         if not ended(job, timeout):
             raise NotFinished(f"{job.name} has not finished after {timeout:g} s; it goes on")
+        _journalled(job)
     if isinstance(job, Map):
         return _print_all(job)
     error = job.exception()
@@ -38,6 +42,7 @@ def finish_command(job: Job[int]) -> int:
     """Wait for a command and return its exit code. Raises ClustrixError where it has none."""
     with going_on(job):
         ended(job)
+        _journalled(job)
     error = job.exception()
     if error is not None and not (isinstance(error, JobFailed) and error.exit_code):
         raise error
@@ -66,6 +71,13 @@ def ended(job: Waited, timeout: float | None = None) -> bool:
             if left == 0:
                 return False
             update()
+
+
+def _journalled(job: Waited) -> None:
+    """Give the end of a job, whose results are here, the moment that it takes to be written down."""
+    deadline = time.monotonic() + SETTLED
+    while job._flight is not None and job._flight.entry.phase not in (OVER, REFUSED) and time.monotonic() < deadline:
+        time.sleep(0.005)
 
 
 def accepted(job: Waited) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from clustrix_core import alive, keys
-from clustrix_core.engine import places
+from clustrix_core.engine import ends, places
 from clustrix_core.engine.engine import Engine
 from clustrix_core.errors import ClustrixError
 from clustrix_core.journal import OVER, REFUSED, Entry
@@ -69,7 +69,7 @@ def _cluster(engine: Engine, entry: Entry) -> Cluster:
 def _settle(engine: Engine, entry: Entry, outcomes: Mapping[int, bool], said: JobStatus | None) -> Seen:
     """Journal what is new. A job is over when every call has an outcome; what else ends one is its reader's to say."""
     if said is None:
-        status = JobStatus(JobState.FAILED if any(outcomes.values()) else JobState.SUCCEEDED)
+        status = JobStatus(_state(entry, outcomes))
         if not alive.is_alive(engine.home, entry.owner):
             cleanup = entry.settings.get("cleanup", "success")
             keep = cleanup == "never" or (cleanup == "success" and status.state is JobState.FAILED)
@@ -84,10 +84,16 @@ def _settle(engine: Engine, entry: Entry, outcomes: Mapping[int, bool], said: Jo
     return Seen(said, len(outcomes))
 
 
+def _state(entry: Entry, outcomes: Mapping[int, bool]) -> JobState:
+    for end in entry.ends.values():
+        return JobState(end["data"].get("state", JobState.FAILED.value))
+    return JobState.FAILED if any(outcomes.values()) else JobState.SUCCEEDED
+
+
 def _outcomes(engine: Engine, entry: Entry) -> dict[int, bool]:
     """Return which calls have an outcome here, and whether it is a failure. Signatures are checked."""
     signer = records.Signer(bytes.fromhex(keys.job_key(engine.home, entry.id)), entry.id)
-    found: dict[int, bool] = {}
+    found = dict.fromkeys(ends.read(entry.ends), True)
     for path in sorted((engine.mirrors / entry.id).glob("results-*")):
         found.update(_read(path, signer))
     return found

@@ -1,0 +1,95 @@
+"""``clustrix init`` and ``clustrix doctor``, on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from clustrix_core import config
+from clustrix_core.cli import init
+from clustrix_core.errors import ConfigError
+from tests.unit.cli.conftest import Shell
+
+
+def test_flags_say_all(shell: Shell) -> None:
+    words = ["--yes", "--backend", "local", "--name", "desk", "--cores", "2", "--memory", "1GB", "--local-slots"]
+    found = shell.json("init", *words[:-1])
+    file = shell.cwd / "clustrix.yml"
+    assert found == {"file": "clustrix.yml", "cluster": "desk", "problems": []}
+    written = config.load(file)
+    cluster = written.clusters["desk"]
+    assert (written.default, cluster.backend, cluster.resources.cores) == ("desk", "local", 2)
+    assert file.read_text().startswith("#") and [path.name for path in shell.cwd.iterdir()] == ["clustrix.yml"]
+
+
+def test_questions(shell: Shell) -> None:
+    shell.environment["PATH"] = "/usr/bin:/bin"
+    answers = "\nlocal\ndesk\n3\n\n00:10:00\n"
+    done = shell("init", stdin=answers)
+    assert "Host to log in to" in done.stderr and not done.stdout
+    cluster = config.load(shell.cwd / "clustrix.yml").clusters["desk"]
+    assert (cluster.backend, cluster.resources.cores, cluster.resources.time) == ("local", 3, 600)
+
+
+def test_what_flags_say_is_not_asked(shell: Shell) -> None:
+    words = ["--host", "", "--backend", "local", "--name", "desk", "--cores", "1", "--memory", "1GB"]
+    done = shell("init", *words, stdin="\n")
+    assert "Walltime" in done.stderr and "Cores" not in done.stderr and "Who runs" not in done.stderr
+
+
+def test_nobody_answers(shell: Shell) -> None:
+    assert "nobody answers" in shell("init", code=2).stderr
+    assert not [*shell.cwd.iterdir()]
+
+
+def test_a_file_that_is_there_is_never_replaced_without_a_yes(shell: Shell) -> None:
+    file = shell.file("clustrix.yml", "default: local  # mine\n")
+    assert "--force" in shell("init", "--yes", "--backend", "local", code=2).stderr
+    given = ["--host", "", "--backend", "local", "--name", "desk", "--cores", "1", "--memory", "1GB", "--time", "1h"]
+    refused = shell("init", *given, stdin="n\n", code=1)
+    assert "Nothing was written" in refused.stderr and "backend: local" in refused.stdout
+    assert file.read_text() == "default: local  # mine\n"
+    shell("init", *given, stdin="y\n")
+    assert "desk" in config.load(file).clusters
+    assert (shell.cwd / "clustrix.yml.old").read_text() == "default: local  # mine\n"
+    shell("init", "--yes", "--force", "--backend", "local", "--name", "two")
+    assert [*config.load(file).clusters] == ["two"]
+
+
+def test_a_cluster_that_does_not_answer_is_not_written(shell: Shell) -> None:
+    words = ["--yes", "--backend", "ssh", "--host", "127.0.0.1", "--port", "1"]
+    found = shell.json("init", *words, code=1)
+    assert found["file"] is None and found["problems"][0]["severity"] == "error"
+    assert not [*shell.cwd.iterdir()]
+    assert shell.json("init", *words, "--no-check")["file"] == "clustrix.yml"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--backend", "slrum"], "no installed plugin answers for the backend 'slrum'"),
+        (["--host", "user@host"], "holds a user"),
+        (["--memory", "8 potatoes"], "not an amount of memory"),
+        (["--work-dir", "relative"], "neither absolute nor under ~"),
+        (["--backend", "slurm", "--options", "reservatoin=x"], "Did you mean 'reservation'?"),
+    ],
+)
+def test_mistakes(words: list[str], said: str, shell: Shell) -> None:
+    assert said in shell("init", "--yes", *words, code=2).stderr
+    assert not [*shell.cwd.iterdir()]
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be written"):
+        init.write(tmp_path / "absent" / "clustrix.yml", "x")
+
+
+def test_doctor(shell: Shell) -> None:
+    assert shell("doctor").stdout == "local: nothing is wrong.\n"
+    assert shell.json("doctor", "local") == {"cluster": "local", "backend": "local", "ok": True, "problems": []}
+    shell.file("clustrix.yml", "clusters: {bad: {backend: local, python: /no/such/python}}\n")
+    done = shell("doctor", code=1)
+    assert done.stdout.startswith("error: no Python answers to '/no/such/python'")
+    assert not shell.json("doctor", "bad", code=1)["ok"]
+    shell("doctor", "absent", code=2)

@@ -1,0 +1,119 @@
+"""The group of all commands: its help, what it costs, what it knows without importing it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import click
+import pytest
+
+from clustrix_core import __version__
+from clustrix_core.cli.ending import CODES
+from clustrix_core.cli.root import COMMANDS, clustrix
+from tests.unit.cli.conftest import Shell
+
+HEAVY = {"rich", "paramiko", "yaml", "clustrix_core.engine", "clustrix_core.config", "clustrix_core.plugins", "sqlite3"}
+NAMES = [name for _, name, _, _ in COMMANDS]
+
+
+def commands() -> list[tuple[str, click.Command]]:
+    context = click.Context(clustrix)
+    found = [(name, clustrix.get_command(context, name)) for name in NAMES]
+    return [(name, command) for name, command in found if command is not None]
+
+
+def test_help_names_every_command_and_exit_code(shell: Shell) -> None:
+    said = shell("--help").stdout
+    assert all(f"\n  {name} " in said for name in NAMES)
+    assert all(f"\n  {code} " in said for code in CODES)
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = "import sys; from clustrix_core.cli import main; main(['--help']); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert HEAVY & set(done.stdout.splitlines()[-1].split()) == set()
+
+
+def test_help_costs_at_most_three_times_what_click_does(shell: Shell) -> None:
+    def seconds(*argv: str) -> float:
+        start = time.perf_counter()
+        subprocess.run([sys.executable, *argv], capture_output=True, check=True, env=shell.environment)
+        return time.perf_counter() - start
+
+    # Interleaved and of the best, so that a busy machine slows both down.
+    rounds = [(seconds("-m", "clustrix_core.cli", "--help"), seconds("-c", "import click")) for _ in range(9)]
+    assert min(ours for ours, _ in rounds) <= 3 * min(theirs for _, theirs in rounds)
+
+
+def test_each_command_has_help_and_takes_json_and_debug(shell: Shell) -> None:
+    assert [name for name, _ in commands()] == NAMES
+    for name, command in commands():
+        assert command.name == name and command.help, name
+        assert {"--json", "--debug", "-v"} <= {word for option in command.params for word in option.opts}, name
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_help_of_a_command(name: str, shell: Shell) -> None:
+    assert f"clustrix {name}" in shell(name, "--help").stdout
+
+
+def test_version(shell: Shell) -> None:
+    assert shell("--version").stdout == f"clustrix {__version__}\n"
+
+
+def test_an_unknown_command_names_the_nearest(shell: Shell) -> None:
+    done = shell("stauts", code=2)
+    assert "Did you mean 'status'?" in done.stderr and not done.stdout
+
+
+@pytest.mark.parametrize("words", [("--json", "nope"), ("jobs", "--json", "--nope"), ("result", "--json")])
+def test_with_json_mistakes_are_told_on_stdout(words: tuple[str, ...], shell: Shell) -> None:
+    import json
+
+    error = json.loads(shell(*words, code=2).stdout)["error"]
+    assert set(error) >= {"type", "message", "hint"}
+
+
+def test_json_behind_the_dashes_is_an_argument_of_the_command(shell: Shell) -> None:
+    done = shell("run", "-c", "nowhere", "--", "echo", "--json", code=2)
+    assert not done.stdout and "there is no cluster 'nowhere'" in done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no POSIX pipes")
+def test_a_reader_that_has_gone_is_no_traceback(shell: Shell) -> None:
+    argv = [sys.executable, "-m", "clustrix_core.cli", "config", "schema"]
+    with subprocess.Popen(
+        argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=shell.cwd, env=shell.environment
+    ) as running:
+        assert running.stdout is not None and running.stderr is not None
+        running.stdout.close()
+        said = running.stderr.read()
+    assert (running.returncode, said) == (141, "")
+
+
+def test_a_bug_shows_its_traceback_and_ours_do_not(shell: Shell) -> None:
+    shell.file("clustrix.yml", "clusters: {hpc: {backendd: slurm}}\n")
+    plain = shell("config", "show", code=2)
+    assert "Traceback" not in plain.stderr and "Did you mean 'backend'?" in plain.stderr
+    assert "clustrix.yml:1" in plain.stderr
+    assert "Traceback" in shell("-v", "config", "show", code=2).stderr
+
+
+@pytest.mark.parametrize("name", ["bash", "zsh", "fish"])
+def test_completion_lines_work(name: str, shell: Shell) -> None:
+    line = shell("completion", name).stdout
+    assert f"_CLUSTRIX_COMPLETE={name}_source clustrix" in line
+    if name != "bash":  # click asks a real bash for its version
+        shell.environment["_CLUSTRIX_COMPLETE"] = f"{name}_source"
+        assert "_CLUSTRIX_COMPLETE" in shell().stdout
+
+
+def test_the_shell_is_offered_commands_and_clusters(shell: Shell, tmp_path: Path) -> None:
+    shell.file("clustrix.yml", "clusters: {hpc: {backend: slurm, host: login.example}}\n")
+    shell.environment |= {"_CLUSTRIX_COMPLETE": "zsh_complete", "COMP_CWORD": "1", "COMP_WORDS": "clustrix re"}
+    assert {"render", "result", "retry"} <= set(shell().stdout.split("\n"))
+    shell.environment |= {"COMP_CWORD": "2", "COMP_WORDS": "clustrix doctor h"}
+    assert "hpc" in shell().stdout.split("\n")
