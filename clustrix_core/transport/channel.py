@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _READ = 1 << 18
 _PACKET = 1 << 15
+_AT_ONCE = 1 << 16  # bytes that are sent without a thread of their own: a socket takes them without waiting
 
 
 class Refused(Exception):
@@ -147,9 +148,9 @@ class _Exchange:
         return busy
 
     def _send_what_fits(self) -> memoryview | None:
-        """Send as long as the window is open; return the chunk that did not fit, None when all of stdin is sent."""
+        """Send what can be sent without waiting; return the chunk that did not fit, None when all of stdin is sent."""
         for chunk in self.source:
-            if len(chunk) > self.channel.out_window_size:
+            if len(chunk) > min(self.channel.out_window_size, _AT_ONCE):
                 return chunk
             if not self._send(chunk):
                 return None

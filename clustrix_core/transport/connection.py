@@ -155,6 +155,7 @@ class Connection:
 
     def __init__(self, transport: paramiko.Transport, route: Route, opened: list[Callable[[], None]]) -> None:
         self.transport, self.route = transport, route
+        self.suspect = False  # a command has gone silent on it
         self._opened = opened
         self._pid = os.getpid()
 

@@ -86,6 +86,8 @@ class Master:
             if route.jumps or route.proxy_command:
                 words = self._words_on_the_way(route, words)
             error = refusal(route, words)
+            if isinstance(error, HostKeyError):
+                error = refusal(route, words, self._shown_key(route))
             crowded = type(error) is TransportError and _HANGS_UP.search(words) and "forwarding failed" not in words
             if not crowded or time.monotonic() + pause > deadline:
                 raise error
@@ -100,6 +102,22 @@ class Master:
         argv = ["ssh", "-Tx", *self.login.options(), *_options(route, "none")]
         code, more = _attend([*argv, "--", self.login.host, "true"])
         return words if code == 0 else more
+
+    def _shown_key(self, route: Route) -> str:
+        """Return kind and fingerprint of the key that the host shows, which ssh tells only when asked to be verbose."""
+        argv = [
+            "ssh",
+            "-vTx",
+            "-o",
+            "StrictHostKeyChecking=yes",
+            "-o",
+            "BatchMode=yes",
+            "-o",
+            "NumberOfPasswordPrompts=0",
+        ]
+        argv += [*self.login.options(), *_options(route, "none"), "--", self.login.host, "true"]
+        shown = re.findall(r"Server host key: (\S+ SHA256:\S+)", _attend(argv, aloud=False)[1])
+        return shown[-1] if shown else ""
 
     def _directory(self) -> str:
         """Return a private directory with a path short enough for a socket (104 bytes, 17 of them for ssh's suffix)."""
@@ -134,9 +152,9 @@ def _options(route: Route, path: str) -> list[str]:
     return [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
 
 
-def _attend(argv: list[str]) -> tuple[int, str]:
+def _attend(argv: list[str], aloud: bool = True) -> tuple[int, str]:
     """Run ssh until it has gone to the background or given up; return its exit code and its words."""
-    asks = interactive()
+    asks = aloud and interactive()
     began, bound = time.monotonic(), PATIENCE if asks else 90.0
     child = subprocess.Popen(
         argv,
@@ -185,21 +203,22 @@ def _control(order: str, path: str) -> bool:
         return False
 
 
-def refusal(route: Route, words: str) -> TransportError | ConfigError:
-    """Return the error for what ssh said when it gave up."""
+def refusal(route: Route, words: str, key: str = "") -> TransportError | ConfigError:
+    """Return the error for what ssh said when it gave up; ``key`` is the host key that it was shown."""
     said = words[-2000:].strip() or "no word of why"
     text, low = f"{route.where}: ssh says: {said}", said.lower()
     port = f" -p {route.port}" if route.port != 22 else ""
+    shown = f"host key {key}" if key else "host key"
     first = route.known_hosts[0] if route.known_hosts else "~/.ssh/known_hosts"
     if "identification has changed" in low or "revoked host key" in low:
         return HostKeyError(
-            f"{route.where}: its host key has CHANGED or is revoked; refused, somebody may be listening. "
+            f"{route.where}: its {shown} has CHANGED or is revoked; refused, somebody may be listening. "
             f"ssh says: {said}",
             hint=f"If the site confirms the new key, remove the old one: ssh-keygen -R '{route.names[0]}' -f {first}",
         )
     if "host key verification failed" in low or "host key is known for" in low:
         return HostKeyError(
-            f"{route.where}: its host key is not in {first}; an unknown host is never trusted. ssh says: {said}",
+            f"{route.where}: its {shown} is not in {first}; an unknown host is never trusted. ssh says: {said}",
             hint=f"Connect once by hand (ssh {route.login.host}) and compare the fingerprint with what the site "
             f"publishes, or add the verified output of: ssh-keyscan{port} {route.host} >> {first}",
         )

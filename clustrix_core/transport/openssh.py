@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import os
 import shutil
@@ -66,8 +65,8 @@ class OpenSSH:
         """
         one_line(command)
         source = _Replay(stdin)
-        began, pause, broken = time.monotonic(), 0.02, None
-        for attempt in itertools.count(1):
+        began, pause, broken, attempt = time.monotonic(), 0.02, None, 0
+        while True:
             path = self._connected(broken)
             with self._sessions.one():
                 run = _Session(self.login, path, command)
@@ -78,15 +77,14 @@ class OpenSSH:
                 return done
             if run.crowded:
                 pause = self._sessions.wait(self.where, began, pause)
-            elif attempt > RECONNECTS:
+            elif attempt == RECONNECTS:
                 raise TransportError(
                     f"{self.where}: connected, but no session can be opened{run.words}",
                     hint=f"Try it by hand: ssh {self.login.host} true",
                 )
             else:
-                broken = path
+                broken, attempt = path, attempt + 1
             source.rewind(self.where)
-        raise AssertionError("not reached")
 
     def close(self) -> None:
         """End the master connection; commands under way end with TransportError, the next ``run`` connects anew."""

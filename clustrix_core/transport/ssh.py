@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import paramiko
 
 OPEN_TIMEOUT = 30.0  # seconds for the host to open a channel
+PROBE = 10.0  # the same after a command has gone silent: the host may be frozen
 log = logging.getLogger("clustrix.ssh")
 
 
@@ -114,7 +115,9 @@ class Paramiko:
         while True:
             connection, fresh = self._connected()
             try:
-                return connection.transport.open_session(timeout=patience), connection
+                channel = connection.transport.open_session(timeout=PROBE if connection.suspect else patience)
+                connection.suspect = False
+                return channel, connection
             except (paramiko.SSHException, EOFError, OSError) as error:
                 if not (connection.alive and _crowded(error)):
                     self._drop(connection)
@@ -130,6 +133,7 @@ class Paramiko:
         deadline = time.monotonic() + 5.0
         while not channel.closed and time.monotonic() < deadline:
             time.sleep(0.01)
+        connection.suspect = True
         if not channel.closed:
             self._drop(connection)
 

@@ -395,6 +395,27 @@ def test_a_frozen_connection(
             os.kill(pid, signal.SIGCONT)
 
 
+def test_frozen_while_data_is_sent(
+    start: Starter, over: Callable[..., Counting], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("clustrix_core.transport.openssh.PROBE", 1.0)
+    monkeypatch.setattr("clustrix_core.transport.ssh.PROBE", 1.0)
+    server = start()
+    transport = over(server)
+    transport.run("true")
+    frozen = server.session_pids()
+    threading.Timer(0.5, lambda: [os.kill(pid, signal.SIGSTOP) for pid in frozen]).start()
+    began = time.monotonic()
+    try:
+        with pytest.raises(TransportError, match="nothing heard"):
+            transport.run("cat >/dev/null", (bytes(MB) for _ in range(100_000)), idle=2)
+        assert time.monotonic() - began < 12
+        assert transport.run("echo on").text == "on\n"
+    finally:
+        for pid in frozen:
+            os.kill(pid, signal.SIGCONT)
+
+
 def test_refused_port(start: Starter, over: Callable[..., Counting]) -> None:
     server = start()
     server.stop()
@@ -457,7 +478,7 @@ def test_what_cannot_be_a_login_is_refused(fields: dict[str, Any]) -> None:
 # ---------------------------------------------------------------- host keys
 
 
-def test_unknown_host_key(start: Starter, over: Callable[..., Counting], kind: str, tmp_path: Path) -> None:
+def test_unknown_host_key(start: Starter, over: Callable[..., Counting], tmp_path: Path) -> None:
     server = start()
     nothing = tmp_path / "known_hosts"
     with pytest.raises(HostKeyError) as caught:
@@ -466,8 +487,7 @@ def test_unknown_host_key(start: Starter, over: Callable[..., Counting], kind: s
     assert f"127.0.0.1:{server.port}" in said
     assert str(nothing) in said
     assert f"ssh-keyscan -p {server.port} 127.0.0.1" in said
-    if kind == "paramiko":
-        assert f"ssh-ed25519 {fingerprint(server, 'host_ed25519')}" in said
+    assert f"ssh-ed25519 {fingerprint(server, 'host_ed25519')}" in said
     assert not caught.value.transient
     assert not nothing.exists()
     assert server.logins() == 0
