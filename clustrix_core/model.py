@@ -205,7 +205,8 @@ class JobStatus:
 
     @classmethod
     def of(cls, tasks: Mapping[int, TaskStatus], expected: int) -> JobStatus:
-        """Return the status of a job from that of its tasks; tasks not yet known of count as not over."""
+        """Return the status of a job from that of its tasks. It is UNKNOWN while nothing is known of some of them and
+        the others are over: they may be late, or lost."""
         if not tasks:
             return cls(JobState.UNKNOWN)
         order = [JobState.RUNNING, JobState.PENDING, JobState.UNKNOWN]
@@ -214,7 +215,7 @@ class JobStatus:
         if live:
             shown = min(live, key=lambda t: order.index(t.state))
         elif len(tasks) < expected:
-            return cls(JobState.RUNNING, tasks=tasks)
+            return cls(JobState.UNKNOWN, tasks=tasks)
         else:
             shown = failed[0] if failed else next(iter(tasks.values()))
         return cls(shown.state, shown.word, shown.reason, shown.exit_code, tasks)

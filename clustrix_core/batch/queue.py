@@ -60,7 +60,8 @@ def cancel(dialect: Dialect, handles: Sequence[JobHandle], cluster: Cluster) -> 
         some = handles[start : start + AT_ONCE]
         command = f"cd -- {where(cluster)}; exec {shlex.join(dialect.cancel(some, cluster))}"
         completed = cluster.transport.run(command, [_lines(some)])
-        if completed.returncode and not dialect.unknown.search(completed.error + completed.text):
+        said = [line for line in (completed.error or completed.text).splitlines() if line.strip()]
+        if completed.returncode and not (said and all(dialect.unknown.search(line) for line in said)):
             raise _outage("cancelling", completed)
 
 
@@ -87,18 +88,19 @@ def _ask_all(
     missing = list(handles)
     for number, query in enumerate(dialect.queries):
         if number:
-            missing = [h for h in missing if not _enough(h, known.get(h.job, {}), markers.get(h.job, {}))][:AT_ONCE]
-        if not missing:
-            break
-        try:
-            found, rows = _ask(query, missing, cluster)
-        except CommandError as error:
-            if not number:
-                raise
-            return markers, known, str(error.args[0])
-        markers = markers or found
-        for job, tasks in _by_job(dialect, missing, rows).items():
-            known[job] = {**tasks, **known.get(job, {})}  # what the queue said outranks accounting
+            missing = [h for h in missing if not _enough(h, known.get(h.job, {}), markers.get(h.job, {}))]
+        # The first question is about all jobs there are; later ones name those that are missing.
+        for start in range(0, len(missing), AT_ONCE if number else len(handles)):
+            some = missing[start : start + AT_ONCE] if number else missing
+            try:
+                found, rows = _ask(query, some, cluster)
+            except CommandError as error:
+                if not number:
+                    raise
+                return markers, known, str(error.args[0])
+            markers = markers or found
+            for job, tasks in _by_job(dialect, some, rows).items():
+                known[job] = {**tasks, **known.get(job, {})}  # what the queue said outranks accounting
     return markers, known, ""
 
 
@@ -138,7 +140,7 @@ def _ask(query: Query, handles: Sequence[JobHandle], cluster: Cluster) -> tuple[
 
 def _read_markers(text: str) -> Mapping[str, Tasks]:
     found: dict[str, Tasks] = defaultdict(dict)
-    for line in text.splitlines():
+    for line in text.split("\n"):
         file, _, said = line.partition(" ")
         match, marker = _MARKER.match(file), read_marker(said)
         if match and marker:
@@ -149,16 +151,20 @@ def _read_markers(text: str) -> Mapping[str, Tasks]:
 def _by_job(dialect: Dialect, handles: Iterable[JobHandle], rows: Iterable[Row]) -> Mapping[str, Tasks]:
     by_name = {handle.name: handle for handle in handles}
     found: dict[str, Tasks] = defaultdict(dict)
+    whole: dict[str, Tasks] = {}
     for row in rows:
         handle = by_name.get(row.name)
         # A job id may have been used before, a name never; where both are known both must fit.
         if handle is None or (handle.native and row.native != handle.native):
             continue
         state = dialect.states.get(row.word, JobState.UNKNOWN)
-        said = TaskStatus(state, row.word, row.reason, row.exit_code)
-        for index in row.tasks or range(handle.tasks):
-            found[handle.job][index] = said
-    return found
+        said, tasks = TaskStatus(state, row.word, row.reason, row.exit_code), found[handle.job]
+        if row.tasks:
+            tasks.update(dict.fromkeys(row.tasks, said))
+        else:
+            whole[handle.job] = dict.fromkeys(range(handle.tasks), said)
+    # What is said of a task outranks what is said of the job.
+    return {job: {**whole.get(job, {}), **tasks} for job, tasks in found.items()}
 
 
 def _lines(handles: Sequence[JobHandle]) -> bytes:

@@ -76,8 +76,9 @@ def task(state: JobState, **more: object) -> TaskStatus:
     [
         ({}, 3, S.UNKNOWN),
         ({0: S.SUCCEEDED}, 1, S.SUCCEEDED),
-        ({0: S.SUCCEEDED, 1: S.SUCCEEDED}, 3, S.RUNNING),  # one is not known of yet: not over
-        ({0: S.FAILED, 1: S.FAILED}, 3, S.RUNNING),
+        ({0: S.SUCCEEDED, 1: S.SUCCEEDED}, 3, S.UNKNOWN),  # one is not known of: late, or lost
+        ({0: S.FAILED, 1: S.FAILED}, 3, S.UNKNOWN),
+        ({0: S.FAILED, 1: S.RUNNING}, 3, S.RUNNING),
         ({0: S.SUCCEEDED, 1: S.PENDING, 2: S.RUNNING}, 3, S.RUNNING),
         ({0: S.SUCCEEDED, 1: S.PENDING, 2: S.UNKNOWN}, 3, S.PENDING),
         ({0: S.SUCCEEDED, 1: S.UNKNOWN}, 2, S.UNKNOWN),
