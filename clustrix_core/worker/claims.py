@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 LARGEST = 64
 # Seconds between two looks at the directory: by the hungry, and by those who may be asked to share.
 _HUNGRY = (0.05, 0.5)
-_SHARING = (0.25, 5.0)
+_SHARING = (0.25, 2.0)
 # Silence for longer than this means that whoever still holds calls is dead.
-_PATIENCE = 2 * _SHARING[1]
+_PATIENCE = 2.5 * _SHARING[1]
 
 
 def blocks(count: int, slots: int, chunk: "Optional[int]" = None) -> "List[int]":
@@ -42,7 +42,7 @@ class Own:
     def __init__(self, calls: "Sequence[int]", done: "Collection[int]" = ()) -> None:
         self._calls = iter([call for call in calls if call not in done] if done else calls)
         self.over = False
-        self.pause: "Optional[float]" = None
+        self.due: "Optional[float]" = None
 
     def take(self) -> "Optional[int]":
         """Return the next call; None when there is none now."""
@@ -96,11 +96,16 @@ class Shared:
         self._seen: "Sequence[str]" = ()
         self._changed = time.monotonic()
         self.over = False
-        self.pause: "Optional[float]" = None
+        self._wanting = False
         self._create("t%d" % task)
 
+    @property
+    def due(self) -> "Optional[float]":
+        """When ``take`` or ``tend`` should be called again, by the monotonic clock."""
+        return self._look_again if not self.over and (self._wanting or not self._idle) else None
+
     def take(self) -> "Optional[int]":
-        """Return the next call; None when there is none now. ``pause`` says after how long to ask again."""
+        """Return the next call; None when there is none now."""
         while not self.over:
             if not self._held:
                 block = None if self._idle else self._take_block()
@@ -123,7 +128,7 @@ class Shared:
             self._open_held()
         elif not self._held and self._free(names) is None:
             self._say_idle()
-        self._wait(max(_SHARING[0], min(_SHARING[1], busy / 4)))
+        self._look_again = time.monotonic() + max(_SHARING[0], min(_SHARING[1], busy / 4))
 
     def leave(self) -> None:
         """Take no more calls and leave what is held to the others."""
@@ -167,8 +172,7 @@ class Shared:
 
     def _take_from_others(self) -> "Optional[int]":
         now = time.monotonic()
-        if self._hungry and now < self._look_again:
-            self.pause = self._look_again - now
+        if self._wanting and now < self._look_again:
             return None
         self._say_idle()
         if not self._hungry:
@@ -183,15 +187,13 @@ class Shared:
             for position in range(self._starts[block + 1] - 1, first - 1, -1):
                 if position not in claimed and self._create("c%d" % position):
                     self._tell(position, 1)
+                    self._wanting = False
                     return self._calls[position]
+        self._wanting = True
         self.over = _numbers(names, "t") <= _numbers(names, "i") or now - self._changed > _PATIENCE
-        self._wait(self._delay)
+        self._look_again = time.monotonic() + self._delay
         self._delay = min(2 * self._delay, _HUNGRY[1])
         return None
-
-    def _wait(self, seconds: float) -> None:
-        self._look_again = time.monotonic() + seconds
-        self.pause = seconds
 
     def _say_idle(self) -> None:
         if not self._idle:

@@ -115,9 +115,7 @@ class Task:
     def _wait(self) -> None:
         """Wait for whatever comes first: a reply, a signal, or a moment at which something is due."""
         now = time.monotonic()
-        moments = [self._flush_at, self._stop_by]
-        if not self._claims.over and self._claims.pause is not None:
-            moments.append(now + self._claims.pause)
+        moments = [self._flush_at, self._stop_by, self._claims.due]
         pause = min([max(0.0, moment - now) for moment in moments if moment is not None] or [3600.0])
         watched = {child.replies: child for child in self._children if child.replies >= 0}
         ready = select.select([self._signals.fd] + list(watched), [], [], pause)[0]
