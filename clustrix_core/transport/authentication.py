@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from clustrix_core.errors import AuthenticationError
+from clustrix_core.transport.identity import agent_at, public_half
 from clustrix_core.transport.ssh_config import Route
 
 if TYPE_CHECKING:
@@ -162,7 +163,7 @@ class Authenticator:
     def _keys(self) -> Iterator[tuple[str, paramiko.PKey]]:
         """Yield the keys to offer: those of the agent that are named by files, its others, then the files."""
         files = [path for path in self.route.keys if os.path.isfile(path) or os.path.isfile(f"{path}.pub")]
-        named = {_public(path): path for path in files}
+        named = {public_half(path): path for path in files}
         held = self._agent_keys()
         of_files = [key for key in held if key.asbytes() in named]
         others = [] if self.route.only_keys else [key for key in held if key.asbytes() not in named]
@@ -170,7 +171,7 @@ class Authenticator:
             yield f"agent's {mine.get_name()} {mine.fingerprint}", mine
         offered = {key.asbytes() for key in of_files}
         for path in files:
-            if os.path.isfile(path) and _public(path) not in offered:
+            if os.path.isfile(path) and public_half(path) not in offered:
                 key = self._load(path)
                 if key:
                     yield path, key
@@ -182,7 +183,7 @@ class Authenticator:
         if self.route.agent == "":
             return ()
         try:
-            self._agent = _agent_at(self.route.agent) if self.route.agent else paramiko.Agent()
+            self._agent = agent_at(self.route.agent) if self.route.agent else paramiko.Agent()
             return self._agent.get_keys()
         except (paramiko.SSHException, OSError) as error:
             log.debug("ssh-agent: %s", error)
@@ -221,38 +222,6 @@ class Authenticator:
                 self._tried.append(f"{path} (locked)")
                 return None
         return None
-
-
-def _agent_at(path: str) -> paramiko.agent.AgentSSH:
-    """Return the agent that listens on a socket of its own (IdentityAgent)."""
-    import socket
-
-    import paramiko
-
-    sock = socket.socket(socket.AF_UNIX)
-    try:
-        sock.connect(path)
-        agent = paramiko.agent.AgentSSH()
-        cast(Any, agent)._connect(sock)
-    except BaseException:
-        sock.close()
-        raise
-    return agent
-
-
-def _public(path: str) -> bytes:
-    """Return the public half that lies beside a key file (or stands in for it), b"" when there is none."""
-    import base64
-
-    for name in (f"{path}.pub", path):
-        try:
-            with open(name, encoding="ascii") as stream:
-                words = stream.read(16384).split()
-            if len(words) > 1 and "-----" not in words[0]:
-                return base64.b64decode(words[1], validate=True)
-        except (OSError, ValueError):
-            continue
-    return b""
 
 
 __all__ = ["Authenticator", "Prompt", "Unanswered", "ask_terminal"]

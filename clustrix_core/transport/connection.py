@@ -7,7 +7,6 @@ import logging
 import os
 import random
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ from clustrix_core.transport import known_hosts
 from clustrix_core.transport.authentication import Authenticator, Prompt
 from clustrix_core.transport.gate import transport_class
 from clustrix_core.transport.login import Login
+from clustrix_core.transport.proxy import through_command
 from clustrix_core.transport.ssh_config import Route, resolve
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class Connector:
         if route.jumps:
             return self._through_jumps(route, depth, opened)
         if route.proxy_command:
-            return _through_command(route.proxy_command, opened)
+            return through_command(route.proxy_command, opened)
         sock = socket.create_connection((route.host, route.port), route.connect_timeout)
         opened.append(sock.close)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -175,27 +175,6 @@ def _undo(opened: list[Callable[[], None]]) -> None:
             opened.pop()()
         except (OSError, EOFError) as error:
             log.debug("closing: %s", error)
-
-
-def _through_command(command: str, opened: list[Callable[[], None]]) -> socket.socket:
-    """Return a socket whose other end is a ProxyCommand."""
-    if os.name != "posix":
-        raise TransportError("ProxyCommand needs a POSIX system here", transient=False, hint="Use ProxyJump instead.")
-    ours, theirs = socket.socketpair()
-    opened.append(ours.close)
-    with theirs:
-        child = subprocess.Popen(["/bin/sh", "-c", f"exec {command}"], stdin=theirs.fileno(), stdout=theirs.fileno())
-    opened.append(lambda: _end(child))
-    return ours
-
-
-def _end(child: subprocess.Popen[bytes]) -> None:
-    child.terminate()
-    try:
-        child.wait(2.0)
-    except subprocess.TimeoutExpired:
-        child.kill()
-        child.wait()
 
 
 @contextmanager
