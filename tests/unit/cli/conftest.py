@@ -37,7 +37,8 @@ class Shell:
 
     def json(self, *words: str | Path, code: int | None = 0) -> Any:
         """Run a command with --json; return its one document."""
-        return json.loads(self(*words, "--json", code=code).stdout)
+        at = words.index("--") if "--" in words else len(words)
+        return json.loads(self(*words[:at], "--json", *words[at:], code=code).stdout)
 
     def file(self, name: str, text: str) -> Path:
         path = self.cwd / name
