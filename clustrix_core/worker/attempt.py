@@ -2,14 +2,13 @@
 
 import json
 import os
-import sys
 import time
 
 from clustrix_core.worker import records
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Dict, List, Sequence
+    from typing import Any, Dict, List, Optional, Sequence
 
 
 class Attempt:
@@ -38,13 +37,13 @@ class Attempt:
             except FileExistsError:
                 self.number += 1
 
-    def run(self, slot: int) -> str:
-        """Return the name of one process of this attempt in results: ``<round>.<task>.<attempt>.<slot>``."""
-        return "%d.%d.%d.%d" % (self.round, self.task, self.number, slot)
+    def run(self, slot: int, number: "Optional[int]" = None) -> str:
+        """Return the name of one process of this attempt, or another: ``<round>.<task>.<attempt>.<slot>``."""
+        return "%d.%d.%d.%d" % (self.round, self.task, self.number if number is None else number, slot)
 
-    def results(self, slot: int) -> str:
-        """Return the path of the results that one process writes."""
-        return self.path("results-" + self.run(slot))
+    def results(self, slot: int, number: "Optional[int]" = None) -> str:
+        """Return the path of the results that one process writes, of this attempt or another."""
+        return self.path("results-" + self.run(slot, number))
 
     def create_results(self, slot: int) -> int:
         """Create the file for the results of one process. Nobody else ever writes to it."""
@@ -78,16 +77,6 @@ def recorded(path: str) -> "Dict[int, str]":
             return {header["call"]: header["kind"] for header in records.headers(file) if "call" in header}
         except records.ForgedRecord:
             return {}
-
-
-def host() -> str:
-    """Return the name of this machine."""
-    return os.uname().nodename
-
-
-def python() -> str:
-    """Return the version of this interpreter."""
-    return "%d.%d.%d" % sys.version_info[:3]
 
 
 def _started() -> float:

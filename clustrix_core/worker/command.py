@@ -6,13 +6,14 @@ import sys
 import time
 
 from clustrix_core.worker import records
-from clustrix_core.worker.attempt import Attempt, host
+from clustrix_core.worker.attempt import Attempt
+from clustrix_core.worker.machine import host
 from clustrix_core.worker.parts import Parts, write_all
 from clustrix_core.worker.signals import Signals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Dict
+    from typing import Any, Dict, Iterator
 
 
 class Command:
@@ -35,7 +36,8 @@ class Command:
         """Run it, unless an earlier attempt already has, and record how it ended."""
         import select
 
-        if self._attempt.earlier():
+        for code in self._earlier():
+            self.code = code
             return
         started = time.time()
         signals = Signals()
@@ -56,6 +58,14 @@ class Command:
         self.code = 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
         if not self.stopped:
             self._record(time.time() - started)
+
+    def _earlier(self) -> "Iterator[int]":
+        """Yield how earlier attempts have ended, where they have recorded it."""
+        for number in range(self._attempt.number):
+            with open(self._attempt.results(0, number), "rb") as file:
+                for record in records.read_all(file, 0, self._attempt.signer):
+                    file.seek(record.offset)
+                    yield int(file.read(sum(record.sizes)))
 
     def _record(self, seconds: float) -> None:
         header = {"kind": "json", "call": 0, "run": self._attempt.run(0), "seconds": round(seconds, 3)}

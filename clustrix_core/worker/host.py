@@ -6,11 +6,11 @@ import signal
 import sys
 import time
 
-from clustrix_core.worker import attempt, markers, processes
+from clustrix_core.worker import machine, markers, processes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import List, Optional, Tuple
+    from typing import List, Tuple
 
 # How long ``kill`` waits for a supervisor before it takes over.
 _PATIENCE = 5.0
@@ -46,7 +46,7 @@ def ps() -> int:
         elif known.tasks():
             print(job, round, "RUNNING")
         else:
-            print(job, round, "PENDING", "waiting for free cores on %s" % attempt.host())
+            print(job, round, "PENDING", "waiting for free cores on %s" % machine.host())
     return 0
 
 
@@ -74,7 +74,7 @@ def kill() -> int:
 
 def cores() -> int:
     """Print how many cores and how many bytes of memory there are for us."""
-    print(_cores(), _memory())
+    print(machine.cores(), machine.memory())
     return 0
 
 
@@ -116,11 +116,12 @@ class Known:
 
     def clear_up(self) -> None:
         """End what a dead supervisor has left, and write the markers that it owes."""
-        families = [
-            processes.Family(pid, "%s.%d.%d" % (self._job, self._round, task))
-            for task, pid, began in self.tasks()
-            if not markers.exists(self.directory, self._round, task) and _is(pid, began)
-        ]
+        families = []
+        for task, pid, began in self.tasks():
+            if not markers.exists(self.directory, self._round, task):
+                # Where the leader is gone its number may be somebody else's: the mark alone tells then.
+                leader = pid if _is(pid, began) else -1
+                families.append(processes.Family(leader, "%s.%d.%d" % (self._job, self._round, task)))
         if families:
             processes.end(families)
         for task in range(self._count()):
@@ -202,31 +203,3 @@ def _is(pid: int, began: int) -> bool:
 def _asked() -> "List[Tuple[str, int]]":
     lines = [line.split() for line in sys.stdin]
     return [(words[0], int(words[1])) for words in lines if len(words) == 2 and "/" not in words[0]]
-
-
-def _cores() -> int:
-    try:
-        count = len(os.sched_getaffinity(0))
-    except AttributeError:  # not Linux
-        count = os.cpu_count() or 1
-    limit = _cgroup("cpu.max")
-    if limit and limit[0].isdigit():
-        count = min(count, -(-int(limit[0]) // int(limit[1])))
-    return max(1, count)
-
-
-def _memory() -> int:
-    installed: int = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    limit = _cgroup("memory.max")
-    return min(installed, int(limit[0])) if limit and limit[0].isdigit() else installed
-
-
-def _cgroup(name: str) -> "Optional[List[str]]":
-    """Return the words of a limit of our control group (version 2)."""
-    try:
-        with open("/proc/self/cgroup") as file:
-            groups = [line.strip().split(":", 2)[2] for line in file if line.startswith("0::")]
-        with open("/sys/fs/cgroup%s/%s" % (groups[0].rstrip("/"), name)) as file:
-            return file.read().split()
-    except (OSError, IndexError):
-        return None

@@ -36,7 +36,7 @@ def returned(value: "Any", show: bool) -> Outcome:
     """Return the outcome of a call that returned. ``show``: also as JSON, where that can hold it."""
     try:
         body = pickling.dump(value)
-    except Exception as error:
+    except BaseException as error:
         message = "the result (%s) cannot be pickled: %s" % (type(value).__name__, tracebacks.describe(error))
         header = {"kind": "unreturnable", "message": message, "repr": tracebacks.shortened(repr, value)}
         return Outcome(False, header, shown={"error": message})

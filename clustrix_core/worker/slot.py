@@ -10,7 +10,8 @@ import time
 import types
 
 from clustrix_core.worker import inside, outcome, records
-from clustrix_core.worker.attempt import Attempt, host
+from clustrix_core.worker.attempt import Attempt
+from clustrix_core.worker.machine import host
 from clustrix_core.worker.parts import write_all
 from clustrix_core.worker.payloads import Payload
 

@@ -4,7 +4,8 @@ import json
 import os
 import time
 
-from clustrix_core.worker.attempt import Attempt, host, python
+from clustrix_core.worker.attempt import Attempt
+from clustrix_core.worker.machine import host, python
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

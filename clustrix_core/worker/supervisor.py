@@ -12,7 +12,7 @@ import sys
 import time
 
 from clustrix_core.worker import markers, processes
-from clustrix_core.worker.attempt import host
+from clustrix_core.worker.machine import host
 from clustrix_core.worker.turnstile import Turnstile, give_back
 
 TYPE_CHECKING = False
@@ -166,7 +166,7 @@ class Supervisor:
                 processes.end([one.family])
             if not markers.exists(self._directory, self._round, task):
                 code = 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
-                markers.write(self._directory, self._round, task, "EXIT", code)
+                self._mark(task, "EXIT", code)
             self._forget(task)
 
     def _enforce(self) -> None:
@@ -196,14 +196,20 @@ class Supervisor:
                 os.waitpid(self._running[task].pid, os.WNOHANG)
             except ChildProcessError:
                 pass
-            markers.write(self._directory, self._round, task, word, code, reason)
+            self._mark(task, word, code, reason)
             self._forget(task)
 
     def _cancel(self) -> None:
         self._turnstile.leave()
         self._end(dict.fromkeys(self._running, ("CANCELLED", 143, "cancelled")))
         for task in self._pending:
-            markers.write(self._directory, self._round, task, "CANCELLED", 143, "cancelled before it began")
+            self._mark(task, "CANCELLED", 143, "cancelled before it began")
+
+    def _mark(self, task: int, word: str, code: int, reason: str = "") -> None:
+        try:
+            markers.write(self._directory, self._round, task, word, code, reason)
+        except OSError as error:  # the disk is full: the others must be looked after all the same
+            print("clustrix: the end of task %d cannot be written: %s" % (task, error), file=sys.stderr, flush=True)
 
     def _forget(self, task: int) -> None:
         give_back(self._running.pop(task).slots)

@@ -11,9 +11,10 @@ import sys
 import time
 
 from clustrix_core.worker import records
-from clustrix_core.worker.attempt import Attempt, host, recorded
+from clustrix_core.worker.attempt import Attempt, recorded
 from clustrix_core.worker.child import Child, Reply, death
 from clustrix_core.worker.claims import Own, Shared
+from clustrix_core.worker.machine import host
 from clustrix_core.worker.parts import write_all
 from clustrix_core.worker.signals import Signals
 

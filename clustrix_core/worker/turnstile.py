@@ -7,7 +7,7 @@ Whoever wants slots waits for its turn in the kernel and costs nothing; only the
 import fcntl
 import os
 
-from clustrix_core.worker.attempt import host
+from clustrix_core.worker.machine import host
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ class Turnstile:
 
     def __init__(self, work_dir: str, slots: int) -> None:
         self._directory = os.path.join(work_dir, "slots", host())
-        self._slots = slots
+        self._slots = max(1, slots)
         self._held: "List[int]" = []
         os.makedirs(self._directory, mode=0o700, exist_ok=True)
         self._turn = os.open(os.path.join(self._directory, "turn"), os.O_RDWR | os.O_CREAT, 0o600)

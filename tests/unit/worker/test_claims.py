@@ -48,7 +48,7 @@ def drain(queue: Shared | Own) -> list[int]:
 
 
 @given(st.lists(st.integers(0, 10_000), unique=True, max_size=60), st.integers(1, 5), st.integers(1, 4), st.randoms())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_any_order_of_taking_gives_every_call_once(
     tmp_path_factory: pytest.TempPathFactory, calls: list[int], tasks: int, width: int, order: random.Random
 ) -> None:

@@ -71,6 +71,21 @@ def test_an_array_comes_back_beside_the_stream(make: Make) -> None:
     assert len(record["parts"]) == 2 and record["body"]["array"].sum() == sum(range(100_000))
 
 
+def test_a_100_mb_array_as_argument_or_result_costs_100_mb(make: Make) -> None:
+    numpy = pytest.importorskip("numpy")
+    base = make("import numpy\ndef f(): return numpy.ones(1)")
+    base.run()
+    used = base.only()["peak"]
+    for source, args in (
+        ("def f(x): return float(x.sum())", (numpy.ones(12_500_000),)),
+        ("import numpy\ndef f(): return numpy.ones(12_500_000)", ()),
+        ("import numpy\ndef f(): return b'x' * 100_000_000", ()),
+    ):
+        job = make(source, [args])
+        assert job.run()[0] == 0
+        assert job.only()["peak"] - used < 1.2 * 100_000_000
+
+
 def test_a_function_raises_and_the_task_says_so(make: Make) -> None:
     job = make("def f(): raise KeyError('k')")
     assert job.run()[0] == 1
@@ -502,8 +517,8 @@ def test_a_command_gets_the_signals_that_python_ignores(tmp_path: Path) -> None:
 
 
 def test_a_command_that_was_recorded_is_not_run_again(tmp_path: Path) -> None:
-    job = JobDir(tmp_path).command("echo once")
-    assert [job.run()[1], job.run()[1]] == ["once\n", ""]
+    job = JobDir(tmp_path).command("echo once; exit 3")
+    assert [job.run()[:2], job.run()[:2]] == [(3, "once\n"), (3, "")]
 
 
 def test_a_small_job_imports_little(make: Make) -> None:
