@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from clustrix_core.batch.dialect import Dialect, Query, Row
+from clustrix_core.batch.script import words
 from clustrix_core.batch.site import where
 from clustrix_core.errors import CommandError
 from clustrix_core.model import Cluster, JobHandle, JobSpec, JobState, JobStatus, TaskStatus
@@ -58,7 +58,7 @@ def cancel(dialect: Dialect, handles: Sequence[JobHandle], cluster: Cluster) -> 
     """Cancel jobs; those already over are no error."""
     for start in range(0, len(handles), AT_ONCE):
         some = handles[start : start + AT_ONCE]
-        command = f"cd -- {where(cluster)}; exec {shlex.join(dialect.cancel(some, cluster))}"
+        command = f"cd -- {where(cluster)}; exec {words(dialect.cancel(some, cluster))}"
         completed = cluster.transport.run(command, [_lines(some)])
         said = [line for line in (completed.error or completed.text).splitlines() if line.strip()]
         if completed.returncode and not (said and all(dialect.unknown.search(line) for line in said)):
@@ -129,7 +129,7 @@ def _settle(handle: JobHandle, known: Tasks, markers: Tasks) -> JobStatus:
 
 
 def _ask(query: Query, handles: Sequence[JobHandle], cluster: Cluster) -> tuple[Mapping[str, Tasks], list[Row]]:
-    argv = shlex.join(query.argv(handles, cluster))
+    argv = words(query.argv(handles, cluster))
     command = f"cd -- {where(cluster)} && {_MARKERS}; echo '{_ANSWER}'; printf '%s\\n' \"$list\" | {argv}"
     completed = cluster.transport.run(command, [_lines(handles)])
     marked, answered, said = completed.text.partition(_ANSWER + "\n")

@@ -9,12 +9,13 @@ from collections.abc import Mapping, Sequence
 
 from clustrix_core import bundle
 from clustrix_core.batch.dialect import Dialect
-from clustrix_core.batch.script import modules, python
+from clustrix_core.batch.script import modules, python, words
 from clustrix_core.errors import ClustrixError, CommandError, ConfigError, StagingError
 from clustrix_core.model import Cluster, Problem, Site
 from clustrix_core.transport import Completed
 
-_PROBE = "--- probe ---"
+_PYTHON, _PROBE = "--- python ---", "--- probe ---"
+_VERSION = "import sys; print('Python', *sys.version_info[:2])"
 
 
 def provision(dialect: Dialect, cluster: Cluster) -> Cluster:
@@ -23,13 +24,12 @@ def provision(dialect: Dialect, cluster: Cluster) -> Cluster:
     Raises StagingError where work_dir is foreign, not writable or full, ConfigError where there is no Python.
     """
     completed = cluster.transport.run(_contact(dialect, cluster), [bundle.archive()])
-    head, _, probed = completed.text.partition(_PROBE + "\n")
     if completed.returncode:
         raise _refusal(completed, cluster)
+    head, _, rest = completed.text.partition(_PYTHON + "\n")
+    answer, _, probed = rest.partition(_PROBE + "\n")
     facts = _facts(head)
-    site = Site(
-        work_dir=facts["work_dir"], python=_version(facts["python"], cluster), user=facts["user"], seen=time.time()
-    )
+    site = Site(facts["work_dir"], _version(answer, cluster), facts["user"], seen=time.time())
     return cluster.at(dialect.read_probe(probed, site, cluster))
 
 
@@ -40,7 +40,7 @@ def check(dialect: Dialect, cluster: Cluster) -> Sequence[Problem]:
     except ClustrixError as error:
         return [Problem("error", str(error.args[0]), error.hint or "")]
     assert site is not None
-    asked = cluster.transport.run(dialect.probe(cluster))
+    asked = cluster.transport.run(f"cd -- {shlex.quote(site.work_dir)} && {{ {dialect.probe(cluster)}; }} </dev/null")
     return [*_other_python(site), *dialect.check(cluster, site, asked.text)]
 
 
@@ -48,9 +48,7 @@ def where(cluster: Cluster) -> str:
     """Return work_dir as a shell word. A leading ``~`` is the user's home over there."""
     if cluster.site is not None:
         return shlex.quote(cluster.site.work_dir)
-    if cluster.work_dir == "~" or cluster.work_dir.startswith("~/"):
-        return f'"$HOME"{shlex.quote(cluster.work_dir[1:])}'
-    return shlex.quote(cluster.work_dir)
+    return words(["~/" if cluster.work_dir == "~" else cluster.work_dir])
 
 
 def _contact(dialect: Dialect, cluster: Cluster) -> str:
@@ -63,12 +61,14 @@ def _contact(dialect: Dialect, cluster: Cluster) -> str:
             f"cd -- {there} || exit 65",
             "[ -O . ] || { echo it belongs to $(ls -ld . | awk '{print $3}') >&2; exit 66; }",
             "chmod 700 . && mkdir -p jobs worker slots || exit 65",
-            f"if [ -d worker/{name} ]; then cat >/dev/null; else rm -rf worker/new.$$; mkdir worker/new.$$"
-            " && tar -xzof - -C worker/new.$$"
+            # Without -m the files would be as old as the epoch, and the first to be purged from a scratch file system.
+            f"if [ -f worker/{name}/__main__.py ]; then cat >/dev/null; else rm -rf worker/{name} worker/new.$$;"
+            " mkdir worker/new.$$ && tar -xzomf - -C worker/new.$$"
             f" && {{ mv worker/new.$$ worker/{name} || [ -d worker/{name} ]; }} || exit 65; fi",
             'printf \'work_dir %s\\nuser %s\\n\' "$(pwd -P)" "$(id -un)"',
-            f"printf 'python '; ({load}; exec {python(cluster)} -c 'import sys; print(*sys.version_info[:2])')"
-            " </dev/null 2>&1",
+            f"echo '{_PYTHON}'",
+            # Modules may talk, so the answer is recognised by its form.
+            f"({load}; exec {python(cluster)} -c {shlex.quote(_VERSION)}) </dev/null 2>&1",
             "echo",
             f"echo '{_PROBE}'",
             f"{{ {dialect.probe(cluster)}; }} </dev/null 2>&1",
@@ -88,14 +88,14 @@ def _refusal(completed: Completed, cluster: Cluster) -> CommandError:
 
 
 def _facts(text: str) -> Mapping[str, str]:
-    return {key: value.strip() for key, _, value in (line.partition(" ") for line in text.splitlines()) if key}
+    return {key: value for key, _, value in (line.partition(" ") for line in text.split("\n"))}
 
 
 def _version(said: str, cluster: Cluster) -> tuple[int, int]:
-    match = re.fullmatch(r"(\d+) (\d+)", said)
+    match = re.search(r"^Python (\d+) (\d+)$", said, re.MULTILINE)
     if not match:
         raise ConfigError(
-            f"no Python answers to {cluster.python!r} on the cluster: {said[:300]}",
+            f"no Python answers to {cluster.python!r} on the cluster: {said.strip()[-300:]}",
             hint="Set python: in the cluster's configuration, or modules: that bring one.",
         )
     return int(match[1]), int(match[2])

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from clustrix_core import bundle
 from clustrix_core.batch.dialect import Dialect
+from clustrix_core.batch.script import words
 from clustrix_core.batch.site import where
 from clustrix_core.errors import StagingError, SubmitRejected, TransportError
 from clustrix_core.model import Cluster, JobHandle, JobSpec
@@ -51,15 +52,17 @@ def _command(dialect: Dialect, job: JobSpec, cluster: Cluster, linked: Mapping[s
     ]
     return "; ".join(
         [
-            "umask 077",
+            # What the function writes elsewhere gets the user's own modes: the scheduler hands our umask on.
+            "old=$(umask); umask 077",
             f"[ -d {where(cluster)} ] || exit {_NO_WORKER}",
             f"cd -- {where(cluster)} || exit 65",
             "[ -O . ] || { echo it belongs to somebody else >&2; exit 66; }",
-            f"[ -d worker/{bundle.digest()} ] || exit {_NO_WORKER}",
-            f"mkdir -p {job.dir} && cd {job.dir} && mkdir -p claims-{job.round} && tar -xof - || exit 65",
+            f"[ -f worker/{bundle.digest()}/__main__.py ] || exit {_NO_WORKER}",
+            f"mkdir -p {job.dir} && cd ./{job.dir} && mkdir -p claims-{job.round} && tar -xof - || exit 65",
             *links,
             f"echo '{_STAGED}'",
-            f"exec {shlex.join(dialect.submit(job, cluster))}",
+            'umask "$old"',
+            f"exec {words(dialect.submit(job, cluster))}",
         ]
     )
 
@@ -114,7 +117,8 @@ def _not_staged(completed: Completed, before: str, cluster: Cluster) -> StagingE
 
 def _rejected(dialect: Dialect, completed: Completed, after: str) -> Exception:
     said = completed.error or after.strip() or "no reason given"
-    if dialect.unsure.search(said):
+    killed = 128 < completed.returncode < 160  # by a signal, perhaps after the scheduler had accepted
+    if killed or dialect.unsure.search(said):
         return TransportError(f"{dialect.name} did not answer in time, the job may have been accepted: {said}")
     if completed.returncode in (126, 127):
         return SubmitRejected(f"{dialect.name} is not there: {said}", hint="Is this the login node of the cluster?")
