@@ -13,6 +13,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from cli_page import command_line  # noqa: E402
+
 from clustrix_core import options  # noqa: E402
 from clustrix_core.config import ClusterConfig  # noqa: E402
 from clustrix_core.config.environ import variables  # noqa: E402
@@ -121,6 +123,7 @@ def rows(left: str, right: str, pairs: dict[str, str]) -> str:
 # Each page and the function that returns its text.
 PAGES: dict[str, Callable[[], str]] = {
     "docs/configuration.md": configuration,
+    "docs/cli.md": command_line,
 }
 
 

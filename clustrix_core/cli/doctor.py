@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def command(cluster: str | None) -> int:
     """Contact a cluster and look for what would keep jobs from running there; absent: the default cluster.
 
-    The exit code is 1 where there is an error, 3 where the cluster cannot be reached.
+    The exit code is 1 where there is an error; warnings are none.
     """
     from clustrix_core import config
 

@@ -22,7 +22,7 @@ _GIVEN = "clustrix.flags"
 class FieldOption(click.Option):
     """The flag of one field. What was given is kept in the context, by backend ("": resources) and field."""
 
-    def __init__(self, flag: Flag, backend: str = "") -> None:
+    def __init__(self, flag: Flag, backend: str = "", mapping: bool = False) -> None:
         older = [f"--{old}" for old, new in ALIASES.items() if new == flag.field and not backend]
         names = [f"--{_dashed(flag.name)}", *older]
         given: dict[str, Any] = {"metavar": _WORDS.get(flag.field, _METAVAR.get(flag.type))}
@@ -34,33 +34,42 @@ class FieldOption(click.Option):
         super().__init__(
             [name, *names], multiple=flag.multiple, expose_value=False, callback=self._keep, help=flag.help, **given
         )
-        self.backend, self.flag = backend, flag
+        self.backend, self.flag, self.mapping = backend, flag, mapping
 
     def _keep(self, context: click.Context, parameter: click.Parameter, value: Any) -> Any:
         if value is not None and value != ():
             given = context.meta.setdefault(_GIVEN, {}).setdefault(self.backend, {})
-            given[self.flag.field] = list(value) if isinstance(value, tuple) else value
+            # Given once, a list may be written with commas, as in an environment variable; a pair may hold commas.
+            alone = isinstance(value, tuple) and len(value) == 1 and not self.mapping
+            given[self.flag.field] = value[0] if alone else list(value) if isinstance(value, tuple) else value
         return value
+
+
+def flags_of(cls: type, backend: str = "", prefix: str = "") -> Iterator[FieldOption]:
+    """Yield the flags of an option dataclass."""
+    from clustrix_core import options
+    from clustrix_core.options.convert import MAPPINGS
+    from clustrix_core.options.setting import members, shape_of
+
+    known = options.settings(cls)
+    for flag in options.flags(cls, prefix):
+        mapping = any(shape_of(hint) in MAPPINGS for hint in members(known[flag.field].type))
+        yield FieldOption(flag, backend, mapping)
 
 
 def resource_flags() -> Iterator[FieldOption]:
     """Yield the flags of ``Resources``."""
-    from clustrix_core import options
-
-    for flag in options.flags(Resources):
-        yield FieldOption(flag)
+    return flags_of(Resources)
 
 
 def backend_flags() -> Iterator[FieldOption]:
     """Yield the flags of all installed backends: ``--slurm-reservation`` and the like."""
-    from clustrix_core import options
     from clustrix_core.plugins import Plugins
 
     plugins = Plugins()
     plugins.load()
     for name, info in sorted(plugins.backends.items()):
-        for flag in options.flags(info.options, name):
-            yield FieldOption(flag, name)
+        yield from flags_of(info.options, name, name)
 
 
 def given_options(context: click.Context, below: Options | None = None) -> Options:

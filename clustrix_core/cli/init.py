@@ -13,7 +13,7 @@ import click
 from clustrix_core.cli import output
 from clustrix_core.cli.command import Command
 from clustrix_core.cli.ending import FAILED, OK
-from clustrix_core.cli.flags import FieldOption, given_of, resource_flags
+from clustrix_core.cli.flags import flags_of, given_of, resource_flags
 from clustrix_core.cli.state import state
 
 if TYPE_CHECKING:
@@ -29,11 +29,10 @@ class Init(Command):
     """The command with the flags of a cluster and of its resources."""
 
     def __init__(self, *args: Any, **settings: Any) -> None:
-        from clustrix_core import options
         from clustrix_core.config import ClusterConfig
 
         super().__init__(*args, **settings)
-        self.params += [FieldOption(flag, CLUSTER) for flag in options.flags(ClusterConfig)]
+        self.params += flags_of(ClusterConfig, CLUSTER)
         self.params += [option for option in resource_flags() if option.flag.field != "name"]
 
 

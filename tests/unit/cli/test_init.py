@@ -23,6 +23,18 @@ def test_flags_say_all(shell: Shell) -> None:
     assert file.read_text().startswith("#") and [path.name for path in shell.cwd.iterdir()] == ["clustrix.yml"]
 
 
+def test_lists_and_mappings(shell: Shell) -> None:
+    words = ["--environment", "none", "--modules", "gcc,cuda/12", "--env", "A=1,2", "--env", "B=x"]
+    more = ["--host", "h.example", "--backend", "slurm", "--options", "requeue=true", "--options", "reservation=r"]
+    shell("init", "--yes", "--no-check", *words, *more)
+    cluster = config.load(shell.cwd / "clustrix.yml").clusters["h"]
+    assert (cluster.environment, cluster.resources.modules) == ("none", ("gcc", "cuda/12"))
+    assert (dict(cluster.resources.env), dict(cluster.options)) == (
+        {"A": "1,2", "B": "x"},
+        {"requeue": "true", "reservation": "r"},
+    )
+
+
 def test_questions(shell: Shell) -> None:
     shell.environment["PATH"] = "/usr/bin:/bin"
     answers = "\nlocal\ndesk\n3\n\n00:10:00\n"
