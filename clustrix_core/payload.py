@@ -54,7 +54,7 @@ def pack(path: Path, function: Callable[..., Any], calls: Iterable[Call], consta
     Raises CannotTravel naming the object that cannot be pickled.
     """
     header = {"kind": "pickle", "python": list(sys.version_info[:2])}
-    with _own_modules_by_value(), path.open("wb") as file:
+    with _own_modules_by_value(), pickling.Deep(), path.open("wb") as file:
         head = _dump((function, dict(constants)), "the function", lambda: _suspects(function, constants))
         payloads.write(file, header, head, (_dump_call(function, call) for call in calls))
 
@@ -140,24 +140,32 @@ def _suspects(function: Callable[..., Any], constants: Mapping[str, Any]) -> Ite
     """Yield what a function drags along, by name, the deepest first."""
     for name, value in constants.items():
         yield from _inside(f"the constant argument {name!r}", value)
-    plain = inspect.unwrap(getattr(function, "func", function))
-    plain = getattr(plain, "__func__", plain)
     owner = getattr(function, "__self__", None)
     if owner is not None and not isinstance(owner, ModuleType):
         yield from _inside("the object whose method is called", owner)
-    if not inspect.isfunction(plain):
+    if isinstance(function, functools.partial):
+        for key, value in [*enumerate(function.args), *function.keywords.items()]:
+            yield from _inside(f"the argument {key!r} of the partial", value)
+    plain = inspect.unwrap(getattr(function, "func", function))
+    for name, value in _parts_of_function(getattr(plain, "__func__", plain)):
+        yield from _inside(name, value)
+
+
+def _parts_of_function(function: Any) -> Iterator[tuple[str, Any]]:
+    if not inspect.isfunction(function):
         return
+    label = function.__qualname__
     try:
-        scope = inspect.getclosurevars(plain)
+        scope = inspect.getclosurevars(function)
     except ValueError:
         return
-    label = plain.__qualname__
     for kind, names in (("variable", scope.nonlocals), ("global", scope.globals)):
         for name, value in names.items():
-            yield from _inside(f"the {kind} {name!r} that {label} uses", value)
-    for name, parameter in inspect.signature(plain).parameters.items():
+            if value is not function:
+                yield f"the {kind} {name!r} that {label} uses", value
+    for name, parameter in inspect.signature(function).parameters.items():
         if parameter.default is not parameter.empty:
-            yield from _inside(f"the default of {name!r} in {label}", parameter.default)
+            yield f"the default of {name!r} in {label}", parameter.default
 
 
 def _arguments(function: Callable[..., Any], call: Call) -> Iterator[tuple[str, Any]]:
@@ -170,19 +178,26 @@ def _arguments(function: Callable[..., Any], call: Call) -> Iterator[tuple[str, 
         yield from _inside(f"the argument {name!r}", value)
 
 
-def _inside(name: str, value: Any, depth: int = 3) -> Iterator[tuple[str, Any]]:
-    parts: Iterable[tuple[str, Any]] = ()
-    if isinstance(value, dict):
-        parts = [(f"{name}[{key!r}]", part) for key, part in value.items()]
-    elif isinstance(value, (list, tuple, set, frozenset)):
-        parts = [(f"{name}[{number}]", part) for number, part in enumerate(value)]
-    elif not isinstance(value, (type, ModuleType)) and hasattr(value, "__dict__") and not callable(value):
-        parts = [(f"{name}.{key}", part) for key, part in vars(value).items()]
+def _inside(name: str, value: Any, depth: int = 4) -> Iterator[tuple[str, Any]]:
     if depth:
-        for part_name, part in parts:
+        for part_name, part in _parts_of(name, value):
             if _cannot_travel(part):
                 yield from _inside(part_name, part, depth - 1)
     yield name, value
+
+
+def _parts_of(name: str, value: Any) -> Iterable[tuple[str, Any]]:
+    if isinstance(value, dict):
+        return [(f"{name}[{key!r}]", part) for key, part in value.items()]
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [(f"{name}[{number}]", part) for number, part in enumerate(value)]
+    if inspect.isfunction(value):
+        return _parts_of_function(value)
+    if isinstance(value, (type, ModuleType)):
+        return [(f"{name}.{key}", part) for key, part in vars(value).items() if not key.startswith("__")]
+    if hasattr(value, "__dict__") and not callable(value):
+        return [*((f"{name}.{key}", part) for key, part in vars(value).items()), (f"the class of {name}", type(value))]
+    return ()
 
 
 @contextmanager

@@ -25,7 +25,7 @@ except ImportError:
 ROOT = Path(__file__).resolve().parent.parent
 PLUGINS = sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))
 # A profile holds everything that an earlier one holds.
-PROFILES = ("demo", "test", "dev")
+PROFILES = ("demo", "test", "real", "dev")
 STAMP = "clustrix-stamp"
 
 

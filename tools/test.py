@@ -46,6 +46,7 @@ class Run:
     name: str
     folder: str
     python: str | None = None
+    profile: str = "test"
     constraints: str = ""
     limit: float = 480
     aside: bool = False
@@ -56,7 +57,7 @@ class Run:
     def interpreter(self) -> Path:
         if self.python is None:
             return Path(sys.executable)
-        return bootstrap.ensure(VENVS / self.name, "test", self.python, self.constraints)
+        return bootstrap.ensure(VENVS / self.name, self.profile, self.python, self.constraints)
 
     @property
     def failed(self) -> bool:
@@ -105,7 +106,7 @@ def unit_runs(fast: bool) -> list[Run]:
         return [Run("unit", "tests/unit", aside=True)]
     found = interpreters.find(interpreters.OLDEST_CLIENT)
     oldest, newest = min(found), max(found)
-    runs = [Run("unit, lowest versions", "tests/unit", str(found[oldest]), lowest_versions(), aside=True)]
+    runs = [Run("unit, lowest versions", "tests/unit", str(found[oldest]), constraints=lowest_versions(), aside=True)]
     for minor in sorted({oldest, newest}):
         runs.append(Run(f"unit, Python {minor[0]}.{minor[1]}", "tests/unit", str(found[minor]), aside=True))
     for run in runs:
@@ -119,7 +120,7 @@ def cluster_runs(names: list[str]) -> list[Run]:
     if wanted is not None and wanted != sys.version_info[:2] and wanted >= interpreters.OLDEST_CLIENT:
         python = str(interpreters.find().get(wanted, CLUSTER_PYTHON))
     limits = {"real": 1200, "chaos": 480}
-    return [Run(name, f"tests/{name}", python, limit=limits[name]) for name in names]
+    return [Run(name, f"tests/{name}", python, "real", limit=limits[name]) for name in names]
 
 
 def plan(suites: list[str], fast: bool) -> list[Run]:

@@ -60,14 +60,18 @@ class Executor(concurrent.futures.Executor):
             return _until_error(in_order(results, timeout), results)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Accept no more calls. ``wait`` for all to finish; ``cancel_futures`` cancels those that have not begun."""
+        """Accept no more calls. ``wait`` for all to finish; ``cancel_futures`` cancels those that have not begun.
+
+        A map has begun when its first call has: the scheduler knows it as one job.
+        """
         with self._lock:
             self._closed = True
             jobs, maps = list(self._jobs), list(self._maps)
         if cancel_futures:
-            for job in jobs:
-                if not job.done() and job._known[1].status.state is JobState.PENDING:
-                    job.cancel()
+            held: list[Job[Any] | Map[Any]] = [*jobs, *maps]
+            for future in held:
+                if not future.done() and future._known[1].status.state is JobState.PENDING:
+                    future.cancel()
         if wait:
             concurrent.futures.wait(jobs)
             for results in maps:

@@ -99,6 +99,11 @@ class Job(concurrent.futures.Future, Generic[T]):  # type: ignore[type-arg]
             raise self._cancelled() from None
 
     def __await__(self) -> Generator[Any, None, T]:
+        """Wait in asyncio. Cancelling who waits cancels the job; ``asyncio.shield(job)`` keeps it.
+
+        ``asyncio.run`` cancels what still waits when it ends, shields included: a job that is to go on after it is
+        waited for with ``asyncio.shield(asyncio.wrap_future(job))``.
+        """
         return _as_asyncio(self).__await__()
 
     def __reduce__(self) -> Any:
@@ -137,7 +142,7 @@ def _as_asyncio(job: Job[T]) -> asyncio.Future[T]:
         if job.cancelled():
             waiting.cancel()
         elif (error := job.exception()) is not None:
-            waiting.set_exception(error)
+            waiting.set_exception(raisable(error))
         else:
             waiting.set_result(job.result())
 
@@ -162,4 +167,13 @@ def read_all(read: Callable[[int], Any]) -> str:
         since = chunk.next
 
 
-__all__ = ["Job", "read_all"]
+def raisable(error: BaseException) -> BaseException:
+    """Return an error as a generator may raise it: StopIteration would end whoever iterates or awaits, silently."""
+    if not isinstance(error, (StopIteration, StopAsyncIteration)):
+        return error
+    told = RuntimeError(f"the call raised {type(error).__name__}")
+    told.__cause__ = error
+    return told
+
+
+__all__ = ["Job", "raisable", "read_all"]

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from clustrix_core.api import progress
-from clustrix_core.api.job import read_all
+from clustrix_core.api.job import raisable, read_all
 from clustrix_core.errors import CancelledByCaller, CannotTravel
 from clustrix_core.model import JobStatus
 
@@ -156,7 +156,7 @@ class _InOrder(Iterator[Any]):
             return value
         if self._map._return_exceptions:
             return error
-        raise error
+        raise raisable(error)
 
 
 def in_order(source: Map[T], timeout: float | None) -> Iterator[T]:

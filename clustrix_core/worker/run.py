@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import struct
 import sys
 
@@ -17,9 +18,11 @@ TERMINATED = 143
 
 def run(round: int, task: int) -> int:
     """Return the exit code: 0 when all its calls have returned, 1 when one has not, 143 when told to stop."""
-    slot.make_live("stdout")
-    slot.make_live("stderr")
+    for number in (signal.SIGINT, signal.SIGQUIT):  # the job's shell has started us in the background, deaf to them
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     attempt = Attempt(os.getcwd(), round, task)
+    for name in ("stdout", "stderr"):
+        slot.make_live(name, shared=(attempt.spec.get("width") or 1) > 1)
     results = attempt.begin()
     header = payload_header(attempt.path("payload"))
     inside.install(attempt.spec)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +62,40 @@ def there(place: str, home: Path, request: pytest.FixtureRequest, tmp_path: Path
     found = settings(place, bed, **more)
     config.configure(default=found)
     return found
+
+
+@pytest.fixture
+def shared() -> Iterator[Path]:
+    """A directory that the test and its jobs see, whoever they run as."""
+    path = Path(tempfile.mkdtemp(prefix="clustrix-shared-"))
+    path.chmod(0o777)
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture
+def client(there: ClusterConfig, home: Path, tmp_path: Path) -> Callable[..., str]:
+    """Run Python in a process of its own, with the same clusters and journal; returns what it printed."""
+    file = tmp_path / "clustrix.yml"
+    file.write_text(config.dump(config.current()), "utf-8")
+    environment = {**os.environ, "CLUSTRIX_CONFIG": str(file), "CLUSTRIX_HOME": str(home), "PYTHONUTF8": "1"}
+
+    def run(*arguments: str | Path, stdin: str = "", cwd: Path = tmp_path, check: bool = True) -> str:
+        done = subprocess.run(
+            [sys.executable, "-W", "error", *map(str, arguments)],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            cwd=cwd,
+            env=environment,
+            timeout=90,
+        )
+        assert not check or done.returncode == 0, f"exit {done.returncode}\n{done.stdout}{done.stderr}"
+        return done.stdout if check else done.stdout + done.stderr
+
+    run.environment = environment  # type: ignore[attr-defined]
+    return run
 
 
 @pytest.fixture(scope="session")
