@@ -2,7 +2,6 @@
 
 import json
 import os
-import select
 import signal
 import sys
 import time
@@ -66,9 +65,7 @@ class Child:
             self._requests = -1
 
     def hear(self) -> "Optional[Reply]":
-        """Return what it says now; None when it says nothing. Without a word more to come, ``replies`` becomes -1."""
-        if self.replies < 0 or not select.select([self.replies], [], [], 0)[0]:
-            return None
+        """Return what it says; None when it has nothing (more) to say, and then ``replies`` becomes -1."""
         data = _read(self.replies, slot.REPLY.size)
         if len(data) < slot.REPLY.size:
             os.close(self.replies)

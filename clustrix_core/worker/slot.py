@@ -109,13 +109,18 @@ def peak() -> int:
     return used if sys.platform == "darwin" else used * 1024
 
 
-def make_live(name: str) -> None:
-    """Make ``sys.stdout`` or ``sys.stderr`` write whole lines at once, and any character."""
+def make_live(name: str, shared: bool) -> None:
+    """Make ``sys.stdout`` or ``sys.stderr`` write each line at once, and any character.
+
+    ``shared``: other slots write to the same log: lines must come whole, whatever PYTHONUNBUFFERED says.
+    """
     stream = getattr(sys, name)
     if stream is None:
         return
     if sys.version_info >= (3, 7):
         stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
+        if shared:
+            stream.reconfigure(write_through=False)
     else:
         raw = open(stream.fileno(), "wb", closefd=False)
         stream = io.TextIOWrapper(raw, "utf-8", "backslashreplace", line_buffering=True)

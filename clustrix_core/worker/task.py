@@ -116,17 +116,21 @@ class Task:
     def _wait(self) -> None:
         """Wait for whatever comes first: a reply, a signal, or a moment at which something is due."""
         now = time.monotonic()
-        moments = [self._flush_at, self._stop_by, self._claims.due]
+        moments = (self._flush_at, self._stop_by, self._claims.due)
         pause = min([max(0.0, moment - now) for moment in moments if moment is not None] or [3600.0])
         watched = {child.replies: child for child in self._children if child.replies >= 0}
-        ready = select.select([self._signals.fd] + list(watched), [], [], pause)[0]
+        ready = select.select([self._signals.fd, *watched], [], [], pause)[0]
         for fd in ready:
             if fd in watched:
                 self._hear(watched[fd])
-        for number in self._signals.take():
-            self._on_signal(number)
-        self._claims.tend(self._busy())
-        now = time.monotonic()
+        if self._signals.fd in ready:
+            for number in self._signals.take():
+                self._on_signal(number)
+        self._do_what_is_due(time.monotonic())
+
+    def _do_what_is_due(self, now: float) -> None:
+        if self._claims.due is not None and now >= self._claims.due:
+            self._claims.tend(self._busy())
         if self._flush_at is not None and now >= self._flush_at:
             self._flush()
         if self._stop_by is not None and now >= self._stop_by:
@@ -137,7 +141,8 @@ class Task:
         reply = child.hear()
         if reply is not None:
             self._end(reply)
-            self._flush_at = self._flush_at or time.monotonic() + _FLUSH
+            if self._flush_at is None:
+                self._flush_at = time.monotonic() + _FLUSH
 
     def _end(self, reply: Reply) -> None:
         self.ended += 1
@@ -174,7 +179,8 @@ class Task:
         if ended is None:
             return
         self.peak = max(self.peak, ended[1])
-        self._hear(child)
+        if child.replies >= 0 and select.select([child.replies], [], [], 0)[0]:
+            self._hear(child)
         self._children.remove(child)
         child.forget()
         if child.call is not None and not self.stopped:

@@ -195,6 +195,12 @@ def test_output_arrives_while_the_call_runs_whatever_the_locale(make: Make) -> N
     process.communicate()
 
 
+def test_lines_of_calls_side_by_side_stay_whole(make: Make) -> None:
+    job = make("def f(x):\n    for _ in range(300): print(x * 9, x)", each("abcd"), width=4)
+    lines = job.run(env={"PYTHONUNBUFFERED": "1"})[1].splitlines()
+    assert len(lines) == 1200 and set(lines) == {f"{x * 9} {x}" for x in "abcd"}
+
+
 def test_the_functions_own_main_is_main_so_that_pools_work(make: Make) -> None:
     source = (
         "import multiprocessing\n"
