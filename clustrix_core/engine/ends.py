@@ -45,9 +45,10 @@ def explain(said: TaskStatus, spec: JobSpec, handle: JobHandle, cluster: Cluster
     state = said.state if said.state in KINDS else JobState.LOST
     words = ", ".join(filter(None, [_word(said), said.reason]))
     hint = HINTS.get(state, "").format(job=spec.id)
+    happened = _happened(state, said, spec)
     return KINDS[state](
-        f"{spec.label} (job {spec.id}, {cluster.backend} {handle.native}) {_happened(state, said, spec)}"
-        + (f": {words}" if words else ""),
+        f"{spec.label} (job {spec.id}, {cluster.backend} {handle.native}) {happened}"
+        + (f": {words}" if words and words not in happened else ""),
         cluster=cluster.name,
         job=spec.id,
         state=state.value,

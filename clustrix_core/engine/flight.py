@@ -145,8 +145,8 @@ class Flight:
     def sort_out(self) -> tuple[Mapping[int, Ended], list[int]]:
         """Return how the missing calls of this round ended, and those that no task had begun.
 
-        A slot runs the calls that it claimed in order, so of those without a result the first was running when the
-        task ended; the others were not begun.
+        A task begins the calls that it has claimed in order, as many at a time as it is wide: when it ended, the first
+        of those without an outcome were running; the others were not begun.
         """
         missing = set(self.missing)
         if self.inbox.forged is not None:
@@ -155,14 +155,15 @@ class Flight:
         for call, death in self.inbox.died.items():
             if call in missing:
                 ended[call] = self._died(death)
-        for task, positions in self.inbox.claims(self.spec.round):
+        claims = self.inbox.claims(self.spec.round)
+        for task, positions in claims.items():
             said = self.status.task(task)
-            running = [self.todo[p] for p in positions if p < len(self.todo) and self.todo[p] in missing]
-            if running and said.state is not JobState.SUCCEEDED and not any(call in ended for call in running):
-                ended[running[0]] = task, said
+            if said.state is not JobState.SUCCEEDED:
+                begun = [self.todo[p] for p in positions if p < len(self.todo)]
+                running = [call for call in begun if call in missing and call not in ended]
+                ended.update(dict.fromkeys(running[: self.spec.width], (task, said)))
         left = sorted(missing - set(ended))
-        progress = bool(self.inbox.claimed(self.spec.round))
-        if not left or (progress and self.status.state is not JobState.CANCELLED and self._advanced(left)):
+        if not left or (claims and self.status.state is not JobState.CANCELLED and self._advanced(left)):
             return ended, left
         whole = self._whole()
         return {**ended, **dict.fromkeys(left, whole)}, []

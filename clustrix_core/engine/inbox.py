@@ -55,16 +55,23 @@ class Inbox:
         """Return whether a task of this round has begun."""
         return any(name.startswith(f"results-{round}.") for name in self._read_to)
 
-    def claimed(self, round: int) -> list[tuple[int, int]]:
-        """Return all (first, count) that the slots of a round have claimed."""
-        return [claim for run, claims in self._claimed.items() if run.startswith(f"{round}.") for claim in claims]
-
-    def claims(self, round: int) -> Iterator[tuple[int, list[int]]]:
-        """Yield (task, positions) of the latest claim of each slot of a round."""
+    def claims(self, round: int) -> Mapping[int, list[int]]:
+        """Return which positions each task of a round has claimed and not left to another, in the order of its work."""
+        latest: dict[int, tuple[int, list[tuple[int, int]]]] = {}
         for run, claims in self._claimed.items():
-            if run.startswith(f"{round}.") and claims:
-                first, count = claims[-1]
-                yield int(run.split(".")[1]), list(range(first, first + count))
+            number, task, attempt = map(int, run.split(".")[:3])
+            if number == round and attempt >= latest.get(task, (-1, []))[0]:
+                latest[task] = attempt, claims
+        holders: dict[int, tuple[int, int]] = {}
+        for task, (_, claims) in latest.items():
+            for first, count in claims:
+                for position in range(first, first + count):
+                    # Whoever has claimed it singly has it; before that it was one of somebody's block.
+                    holders[position] = min((count, task), holders.get(position, (count, task)))
+        return {
+            task: [p for first, count in claims for p in range(first, first + count) if holders[p] == (count, task)]
+            for task, (_, claims) in latest.items()
+        }
 
     def changed(self) -> bool:
         """Return whether there is more than at the last time, whoever has brought it."""
