@@ -90,8 +90,9 @@ def _ask_all(
         if number:
             missing = [h for h in missing if not _enough(h, known.get(h.job, {}), markers.get(h.job, {}))]
         # The first question is about all jobs there are; later ones name those that are missing.
-        for start in range(0, len(missing), AT_ONCE if number else len(handles)):
-            some = missing[start : start + AT_ONCE] if number else missing
+        step = AT_ONCE if number else max(len(missing), 1)
+        for start in range(0, len(missing), step):
+            some = missing[start : start + step]
             try:
                 found, rows = _ask(query, some, cluster)
             except CommandError as error:
@@ -130,7 +131,7 @@ def _settle(handle: JobHandle, known: Tasks, markers: Tasks) -> JobStatus:
 
 def _ask(query: Query, handles: Sequence[JobHandle], cluster: Cluster) -> tuple[Mapping[str, Tasks], list[Row]]:
     argv = words(query.argv(handles, cluster))
-    command = f"cd -- {where(cluster)} && {_MARKERS}; echo '{_ANSWER}'; printf '%s\\n' \"$list\" | {argv}"
+    command = f"cd -- {where(cluster)} || exit 65; {_MARKERS}; echo '{_ANSWER}'; printf '%s\\n' \"$list\" | {argv}"
     completed = cluster.transport.run(command, [_lines(handles)])
     marked, answered, said = completed.text.partition(_ANSWER + "\n")
     if not answered or (completed.returncode and not query.nothing.search(completed.error)):
