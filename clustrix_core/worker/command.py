@@ -53,7 +53,9 @@ class Command:
             for number in signals.take():
                 if number != signal.SIGCHLD:
                     self.stopped = self.stopped or number in Signals.ENDING
-                    os.kill(pid, number)
+                    if not signals.went_to_all(number):
+                        os.kill(pid, number)
+        signals.close()
         self.peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
         self.code = 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
         if not self.stopped:

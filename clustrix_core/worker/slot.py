@@ -38,6 +38,7 @@ class Slot:
         self._broken: "Optional[outcome.Outcome]" = None
         try:
             _enter(attempt.spec.get("cwd"))
+            self._directory = os.open(".", os.O_RDONLY)
             self._load()
         except BaseException as error:
             self._broken = outcome.raised(_explained(error))
@@ -78,6 +79,7 @@ class Slot:
         inside.enter(_info(self._attempt, call))
         try:
             assert self._payload is not None
+            os.fchdir(self._directory)
             args, keywords = self._payload.call(call)
             keywords = dict(self._constants or self._payload.constants(), **keywords)
         except BaseException as error:
@@ -198,13 +200,9 @@ def _explained(error: BaseException) -> BaseException:
         return error
     where = "Python %d.%d on %s (%s)" % (sys.version_info[0], sys.version_info[1], host(), sys.executable)
     hint = None
-    if isinstance(error, ImportError):
-        module = (error.name or "").split(".")[0]
-        message = "the function needs the module %r, which %s cannot import: %s" % (module, where, error)
-        hint = (
-            "Install %s there (`python`, `environment` or `modules` of the cluster say which Python that is), or, "
-            "if it is your own, keep it beside your script so that it travels along." % module
-        )
+    if isinstance(error, ImportError) and error.name:
+        message = "the function needs the module %r, which %s cannot import: %s" % (error.name, where, error)
+        hint = _way_out(error.name)
     else:
         message = "the function or its arguments cannot be loaded by %s: %s: %s" % (where, type(error).__name__, error)
         if isinstance(error, AttributeError):
@@ -212,6 +210,19 @@ def _explained(error: BaseException) -> BaseException:
     told = _refusal(message, hint)
     told.__cause__ = error
     return told
+
+
+def _way_out(name: str) -> str:
+    package = name.split(".")[0]
+    try:
+        found = importlib.import_module(package)
+    except Exception:
+        return (
+            "Install %s there (`python`, `environment` or `modules` of the cluster say which Python that is), or, "
+            "if it is your own, keep it beside your script so that it travels along." % package
+        )
+    version = getattr(found, "__version__", "")
+    return "%s is there%s, but seems to be another version than here." % (package, version and " (%s)" % version)
 
 
 def _refusal(message: str, hint: "Optional[str]" = None) -> BaseException:

@@ -65,8 +65,9 @@ class Task:
                     if child.call is None:
                         child.dismiss()
                 if not self._children:
-                    return
+                    break
             self._wait()
+        self._signals.close()
 
     def _find_calls(self) -> "Union[Own, Shared]":
         attempt, spec = self._attempt, self._attempt.spec
@@ -167,7 +168,8 @@ class Task:
         if number in Signals.ENDING and not self.stopped:
             self._stop_by = time.monotonic() + _GRACE
             self._claims.leave()
-        self._signal_all(number)
+        if not self._signals.went_to_all(number):
+            self._signal_all(number)
 
     def _signal_all(self, number: int) -> None:
         for child in self._children:

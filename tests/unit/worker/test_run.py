@@ -372,6 +372,52 @@ def test_the_function_may_handle_sigterm(make: Make) -> None:
     assert repr(job.only()["body"]) == "SystemExit('checkpoint written')"
 
 
+@pytest.mark.parametrize("to_all", [True, False])
+def test_the_function_hears_a_signal_once_whoever_it_was_sent_to(make: Make, to_all: bool) -> None:
+    source = (
+        "import signal, time\n"
+        "def f():\n"
+        "    heard = []\n"
+        "    signal.signal(signal.SIGTERM, lambda n, _: heard.append(n))\n"
+        "    print('ready')\n"
+        "    end = time.time() + 1.5\n"
+        "    while time.time() < end: time.sleep(0.01)\n"
+        "    return len(heard)\n"
+    )
+    job = make(source)
+    process = job.start(start_new_session=True)
+    assert process.stdout is not None
+    process.stdout.readline()
+    (os.killpg if to_all else os.kill)(process.pid, signal.SIGTERM)
+    assert process.wait(10) == 143
+    process.communicate()
+    assert job.only()["body"] == 1
+
+
+def test_every_call_begins_in_the_same_directory(make: Make) -> None:
+    job = make("import os\ndef f():\n    before = os.getcwd()\n    os.chdir('/')\n    return before", [()] * 2)
+    job.run()
+    assert job.values() == {0: job.spec["cwd"], 1: job.spec["cwd"]}
+
+
+def test_a_package_of_another_version_is_told_from_a_missing_one(make: Make, tmp_path: Path) -> None:
+    (tmp_path / "here" / "shifting").mkdir(parents=True)
+    (tmp_path / "there" / "shifting").mkdir(parents=True)
+    (tmp_path / "here" / "shifting" / "__init__.py").write_text("")
+    (tmp_path / "here" / "shifting" / "newer.py").write_text("def g(): pass")
+    (tmp_path / "there" / "shifting" / "__init__.py").write_text("__version__ = '0.9'")
+    sys.path.insert(0, str(tmp_path / "here"))
+    try:
+        import shifting.newer  # type: ignore[import-not-found]
+
+        job = make("def f(x): pass", [(shifting.newer.g,)])
+    finally:
+        sys.path.remove(str(tmp_path / "here"))
+        del sys.modules["shifting"], sys.modules["shifting.newer"]
+    job.run(env={"PYTHONPATH": str(tmp_path / "there")})
+    assert "'shifting.newer'" in job.only()["message"] and "is there (0.9), but" in job.only()["message"]
+
+
 def test_other_signals_reach_the_function(make: Make) -> None:
     source = (
         "import signal, time\n"
