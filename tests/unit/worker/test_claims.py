@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -230,6 +231,37 @@ def test_calls_of_a_task_that_was_killed_are_made_when_it_runs_again(tmp_path: P
     assert job.run(0)[0] == 0
     ends = job.ends()
     assert {record["call"] for record in ends} == set(range(20)) and len(ends) <= 21
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_no_call_is_lost_whatever_is_killed(tmp_path: Path, seed: int) -> None:
+    source = "import time\ndef f(x):\n    time.sleep(0.03 + 0.1 * (x % 17 == 0))\n    return x"
+    job = JobDir(tmp_path, tasks=3, width=3).function(by_value(source), each(range(400)))
+    luck = random.Random(seed)
+    running = {task: job.start(task) for task in range(3)}
+    for _ in range(12):
+        time.sleep(0.1)
+        task = luck.randrange(3)
+        victim = running[task].pid
+        if luck.random() < 0.6:
+            children = Path(f"/proc/{victim}/task/{victim}/children")
+            slots = children.read_text().split()[1:] if children.exists() else []
+            victim = int(luck.choice(slots)) if slots else victim
+        try:
+            os.kill(victim, luck.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM]))
+        except ProcessLookupError:
+            pass
+        if victim == running[task].pid:
+            running[task].communicate(timeout=40)
+            running[task] = job.start(task)
+    for process in running.values():
+        process.communicate(timeout=60)
+    ends = job.ends()
+    assert {record["call"] for record in ends} == set(range(400))
+    assert all(record["body"] == record["call"] for record in ends if record["kind"] == "value")
+    # Killed and recorded as such, or interrupted with their task and made once more: no others.
+    assert sum(record["kind"] != "value" for record in ends) <= 12
+    assert len(ends) <= 400 + 12 * 3
 
 
 def test_a_late_task_finds_nothing_to_do_and_ends_at_once(tmp_path: Path) -> None:
