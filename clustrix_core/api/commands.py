@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from clustrix_core import config
@@ -77,8 +78,8 @@ def render(what: Callable[..., Any] | Sequence[str], options: Options, calls: in
 
     settings = session.settings_for(options)
     resources = settings.resources.but(**options.resources)
-    dispatch, journal, cluster = _unwatched(settings, resources)
-    seen = journal.site(_key(cluster))
+    with _unwatched(settings, resources) as (dispatch, journal, cluster):
+        seen = journal.site(_key(cluster))
     cluster = cluster.at(seen) if seen else cluster
     name = label(what) if callable(what) else command_label(shell_line(what))
     job = JobSpec(NOBODY, options.resources.get("name") or name, resources, calls, max_parallel=options.max_parallel)
@@ -87,12 +88,13 @@ def render(what: Callable[..., Any] | Sequence[str], options: Options, calls: in
 
 def check(settings: config.ClusterConfig) -> tuple[Sequence[Problem], Mapping[str, Exception]]:
     """Contact a cluster; return what is wrong with it, and which plugins are broken."""
-    dispatch, _, cluster = _unwatched(settings, settings.resources)
-    return dispatch.check(cluster), dispatch.plugins.broken
+    with _unwatched(settings, settings.resources) as (dispatch, _, cluster):
+        return dispatch.check(cluster), dispatch.plugins.broken
 
 
-def _unwatched(settings: config.ClusterConfig, resources: Resources) -> tuple[Dispatch, Journal, Cluster]:
-    """Return a cluster without an engine, which would go on with what others have left undone."""
+@contextmanager
+def _unwatched(settings: config.ClusterConfig, resources: Resources) -> Iterator[tuple[Dispatch, Journal, Cluster]]:
+    """Within this context there is a cluster without an engine, which would go on with what others have left undone."""
     from clustrix_core.dispatch import Dispatch
     from clustrix_core.engine.places import Places
     from clustrix_core.journal import Journal
@@ -101,7 +103,12 @@ def _unwatched(settings: config.ClusterConfig, resources: Resources) -> tuple[Di
     plugins = Plugins()
     plugins.load()
     dispatch, journal = Dispatch(plugins), Journal(config.home())
-    return dispatch, journal, Places(dispatch, journal).cluster(settings, resources)
+    places = Places(dispatch, journal)
+    try:
+        yield dispatch, journal, places.cluster(settings, resources)
+    finally:
+        places.close()
+        journal.close()
 
 
 __all__ = ["check", "command_label", "let_go", "render", "shell_line", "submit_command"]

@@ -7,6 +7,7 @@ import sys
 import click
 
 from clustrix_core.cli import jobbook, output
+from clustrix_core.cli.asking import agreed
 from clustrix_core.cli.command import Command
 from clustrix_core.cli.duration import DURATION
 from clustrix_core.cli.state import cluster_option, state
@@ -28,7 +29,7 @@ def command(older_than: float, dry_run: bool, yes: bool) -> None:
         jobbook.look(journal.entries())
     entries = finished(journal, older_than, cluster)
     if not dry_run and entries and not yes and not state().json and sys.stdin.isatty():
-        click.confirm(f"Remove {len(entries)} finished jobs with their results?", abort=True, err=True)
+        entries = entries if agreed(f"Remove {len(entries)} finished jobs with their results?") else []
     failed = {} if dry_run or not entries else clean(entries)
     if state().json:
         output.document({"removed": [entry.id for entry in entries], "dry_run": dry_run, "not_cleaned": [*failed]})

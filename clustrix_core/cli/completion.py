@@ -54,10 +54,9 @@ def jobs(context: click.Context, parameter: click.Parameter, incomplete: str) ->
 
 
 def _jobs(incomplete: str) -> Iterator[CompletionItem]:
-    from clustrix_core import config
-    from clustrix_core.journal import Journal
+    from clustrix_core.cli.jobbook import journal
 
-    for entry in Journal(config.home()).entries(limit=LATEST):
+    for entry in journal().entries(limit=LATEST):
         if entry.id.startswith(incomplete):
             when = datetime.fromtimestamp(entry.created).strftime("%d %b %H:%M")
             yield CompletionItem(entry.id, help=f"{entry.label}, {entry.state.lower()}, {when}")

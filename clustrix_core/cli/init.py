@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from clustrix_core.cli import output
+from clustrix_core.cli.asking import agreed, answer
 from clustrix_core.cli.command import Command
 from clustrix_core.cli.ending import FAILED, OK
 from clustrix_core.cli.flags import flags_of, given_of, resource_flags
@@ -90,7 +91,8 @@ def _cluster(values: Mapping[str, Any]) -> ClusterConfig:
 def _likely(host: str | None) -> str:
     if host:
         return "ssh"
-    return next((backend for tool, backend in SUBMIT_COMMANDS.items() if shutil.which(tool)), "local")
+    found = [backend for tool, backend in SUBMIT_COMMANDS.items() if shutil.which(tool) and backend in _backends()]
+    return found[0] if found else "local"
 
 
 def _answers(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -99,7 +101,7 @@ def _answers(given: Mapping[str, Any]) -> dict[str, Any]:
 
     def ask(name: str, question: str, default: str = "") -> str:
         if name not in given:
-            found[name] = _prompt(question, default) or None
+            found[name] = answer(question, default) or None
         return str(given.get(name) or found.get(name) or "")
 
     host = ask("host", "Host to log in to (empty: this machine)")
@@ -115,16 +117,6 @@ def _answers(given: Mapping[str, Any]) -> dict[str, Any]:
     ask("memory", "Memory of one call, like 8GB (empty: the default there)")
     ask("time", "Walltime of one call, like 01:00:00 (empty: the default there)")
     return {name: value for name, value in found.items() if value is not None}
-
-
-def _prompt(question: str, default: str) -> str:
-    try:
-        answer = click.prompt(question, default=default, show_default=bool(default), err=True)
-    except click.Abort as error:
-        if isinstance(error.__context__, EOFError):
-            raise click.UsageError("nobody answers: say all with flags, and --yes.") from None
-        raise
-    return str(answer).strip()
 
 
 def _backends() -> list[str]:
@@ -149,10 +141,7 @@ def _checked(cluster: ClusterConfig) -> list[Problem]:
 
 def _agreed(file: Path, yes: bool, force: bool, wrong: bool) -> bool:
     """Return whether to write: what is wrong and what is there already need a yes."""
-    for reason in _doubts(file, force, wrong):
-        if yes or not click.confirm(reason, default=False, err=True):
-            return False
-    return True
+    return all(not yes and agreed(reason) for reason in _doubts(file, force, wrong))
 
 
 def _doubts(file: Path, force: bool, wrong: bool) -> Iterator[str]:

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from clustrix_core import config
 from clustrix_core.cli import output
 from clustrix_core.journal import OVER, REFUSED, Entry, Journal
@@ -14,10 +16,17 @@ from clustrix_core.journal import OVER, REFUSED, Entry, Journal
 if TYPE_CHECKING:
     from clustrix_core.engine.survey import Seen
 
+_JOURNAL = "clustrix.journal"
+
 
 def journal() -> Journal:
-    """Return the journal; no engine is made, and nothing is contacted."""
-    return Journal(config.home())
+    """Return the journal, which closes with the command; no engine is made, and nothing is contacted."""
+    root = click.get_current_context().find_root()
+    if _JOURNAL not in root.meta:
+        root.meta[_JOURNAL] = Journal(config.home())
+        root.call_on_close(root.meta[_JOURNAL].close)
+    found: Journal = root.meta[_JOURNAL]
+    return found
 
 
 def is_open(entry: Entry) -> bool:

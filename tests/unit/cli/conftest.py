@@ -1,7 +1,9 @@
-"""The command line as people run it: a process of its own, with a home of its own."""
+"""The command line as people run it, with a home of its own."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import subprocess
@@ -11,6 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from clustrix_core import config
+from clustrix_core.cli import main
 
 
 @dataclass
@@ -46,11 +51,47 @@ class Shell:
         return path
 
 
-@pytest.fixture
-def shell(tmp_path: Path) -> Shell:
-    home = tmp_path / "home"
-    cwd = tmp_path / "cwd"
+class Inside(Shell):
+    """The same within this process, which takes a tenth of the time. Only what a user's files import stays behind."""
+
+    def __call__(self, *words: str | Path, code: int | None = 0, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        out, err = io.StringIO(), io.StringIO()
+        modules = set(sys.modules)
+        with pytest.MonkeyPatch.context() as patch:
+            for name in [name for name in os.environ if name.startswith("CLUSTRIX")]:
+                patch.delenv(name)
+            for name, value in self.environment.items():
+                patch.setenv(name, value)
+            patch.chdir(self.cwd)
+            patch.setattr(sys, "stdin", io.StringIO(stdin))
+            patch.setattr(sys, "path", [*sys.path])
+            config.reset()
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+                ended = main([*map(str, words)])
+            config.reset()
+        for name in set(sys.modules) - modules:
+            if str(getattr(sys.modules[name], "__file__", None)).startswith(str(self.cwd)):
+                del sys.modules[name]
+        said = f"exit {ended}\n--- stdout\n{out.getvalue()}\n--- stderr\n{err.getvalue()}"
+        assert code is None or ended == code, said
+        return subprocess.CompletedProcess(["clustrix", *map(str, words)], ended, out.getvalue(), err.getvalue())
+
+
+def _places(tmp_path: Path) -> tuple[Path, dict[str, str]]:
+    home, cwd = tmp_path / "home", tmp_path / "cwd"
     home.mkdir()
     cwd.mkdir()
     kept = {name: value for name, value in os.environ.items() if not name.startswith("CLUSTRIX")}
-    return Shell(cwd, {**kept, "HOME": str(home), "CLUSTRIX_HOME": str(home / "state"), "PYTHONUTF8": "1"})
+    return cwd, {**kept, "HOME": str(home), "CLUSTRIX_HOME": str(home / "state"), "PYTHONUTF8": "1"}
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Shell:
+    """The command line in processes of its own."""
+    return Shell(*_places(tmp_path))
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    """The command line within this process."""
+    return Inside(*_places(tmp_path))

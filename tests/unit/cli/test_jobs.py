@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,10 @@ from tests.unit.cli.conftest import Shell
 
 
 @pytest.fixture
-def journal(shell: Shell) -> Journal:
-    return Journal(Path(shell.environment["CLUSTRIX_HOME"]))
+def journal(shell: Shell) -> Iterator[Journal]:
+    found = Journal(Path(shell.environment["CLUSTRIX_HOME"]))
+    yield found
+    found.close()
 
 
 def add(journal: Journal, number: int, state: str = "SUCCEEDED", ago: float = 0.0, **more: object) -> Entry:

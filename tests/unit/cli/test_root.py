@@ -25,8 +25,8 @@ def commands() -> list[tuple[str, click.Command]]:
     return [(name, command) for name, command in found if command is not None]
 
 
-def test_help_names_every_command_and_exit_code(shell: Shell) -> None:
-    said = shell("--help").stdout
+def test_help_names_every_command_and_exit_code(process: Shell) -> None:
+    said = process("--help").stdout
     assert all(f"\n  {name} " in said for name in NAMES)
     assert all(f"\n  {code} " in said for code in CODES)
 
@@ -37,10 +37,10 @@ def test_help_imports_nothing_heavy() -> None:
     assert HEAVY & set(done.stdout.splitlines()[-1].split()) == set()
 
 
-def test_help_costs_at_most_three_times_what_click_does(shell: Shell) -> None:
+def test_help_costs_at_most_three_times_what_click_does(process: Shell) -> None:
     def seconds(*argv: str) -> float:
         start = time.perf_counter()
-        subprocess.run([sys.executable, *argv], capture_output=True, check=True, env=shell.environment)
+        subprocess.run([sys.executable, *argv], capture_output=True, check=True, env=process.environment)
         return time.perf_counter() - start
 
     # Interleaved and of the best, so that a busy machine slows both down.
@@ -48,7 +48,7 @@ def test_help_costs_at_most_three_times_what_click_does(shell: Shell) -> None:
     assert min(ours for ours, _ in rounds) <= 3 * min(theirs for _, theirs in rounds)
 
 
-def test_each_command_has_help_and_takes_json_and_debug(shell: Shell) -> None:
+def test_each_command_has_help_and_takes_json_and_debug(process: Shell) -> None:
     assert [name for name, _ in commands()] == NAMES
     for name, command in commands():
         assert command.name == name and command.help, name
@@ -56,37 +56,37 @@ def test_each_command_has_help_and_takes_json_and_debug(shell: Shell) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_help_of_a_command(name: str, shell: Shell) -> None:
-    assert f"clustrix {name}" in shell(name, "--help").stdout
+def test_the_help_of_a_command(name: str, process: Shell) -> None:
+    assert f"clustrix {name}" in process(name, "--help").stdout
 
 
-def test_version(shell: Shell) -> None:
-    assert shell("--version").stdout == f"clustrix {__version__}\n"
+def test_version(process: Shell) -> None:
+    assert process("--version").stdout == f"clustrix {__version__}\n"
 
 
-def test_an_unknown_command_names_the_nearest(shell: Shell) -> None:
-    done = shell("stauts", code=2)
+def test_an_unknown_command_names_the_nearest(process: Shell) -> None:
+    done = process("stauts", code=2)
     assert "Did you mean 'status'?" in done.stderr and not done.stdout
 
 
 @pytest.mark.parametrize("words", [("--json", "nope"), ("jobs", "--json", "--nope"), ("result", "--json")])
-def test_with_json_mistakes_are_told_on_stdout(words: tuple[str, ...], shell: Shell) -> None:
+def test_with_json_mistakes_are_told_on_stdout(words: tuple[str, ...], process: Shell) -> None:
     import json
 
-    error = json.loads(shell(*words, code=2).stdout)["error"]
+    error = json.loads(process(*words, code=2).stdout)["error"]
     assert set(error) >= {"type", "message", "hint"}
 
 
-def test_json_behind_the_dashes_is_an_argument_of_the_command(shell: Shell) -> None:
-    done = shell("run", "-c", "nowhere", "--", "echo", "--json", code=2)
+def test_json_behind_the_dashes_is_an_argument_of_the_command(process: Shell) -> None:
+    done = process("run", "-c", "nowhere", "--", "echo", "--json", code=2)
     assert not done.stdout and "there is no cluster 'nowhere'" in done.stderr
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no POSIX pipes")
-def test_a_reader_that_has_gone_is_no_traceback(shell: Shell) -> None:
+def test_a_reader_that_has_gone_is_no_traceback(process: Shell) -> None:
     argv = [sys.executable, "-m", "clustrix_core.cli", "config", "schema"]
     with subprocess.Popen(
-        argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=shell.cwd, env=shell.environment
+        argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=process.cwd, env=process.environment
     ) as running:
         assert running.stdout is not None and running.stderr is not None
         running.stdout.close()
@@ -94,26 +94,26 @@ def test_a_reader_that_has_gone_is_no_traceback(shell: Shell) -> None:
     assert (running.returncode, said) == (141, "")
 
 
-def test_a_bug_shows_its_traceback_and_ours_do_not(shell: Shell) -> None:
-    shell.file("clustrix.yml", "clusters: {hpc: {backendd: slurm}}\n")
-    plain = shell("config", "show", code=2)
+def test_a_bug_shows_its_traceback_and_ours_do_not(process: Shell) -> None:
+    process.file("clustrix.yml", "clusters: {hpc: {backendd: slurm}}\n")
+    plain = process("config", "show", code=2)
     assert "Traceback" not in plain.stderr and "Did you mean 'backend'?" in plain.stderr
     assert "clustrix.yml:1" in plain.stderr
-    assert "Traceback" in shell("-v", "config", "show", code=2).stderr
+    assert "Traceback" in process("-v", "config", "show", code=2).stderr
 
 
 @pytest.mark.parametrize("name", ["bash", "zsh", "fish"])
-def test_completion_lines_work(name: str, shell: Shell) -> None:
-    line = shell("completion", name).stdout
+def test_completion_lines_work(name: str, process: Shell) -> None:
+    line = process("completion", name).stdout
     assert f"_CLUSTRIX_COMPLETE={name}_source clustrix" in line
     if name != "bash":  # click asks a real bash for its version
-        shell.environment["_CLUSTRIX_COMPLETE"] = f"{name}_source"
-        assert "_CLUSTRIX_COMPLETE" in shell().stdout
+        process.environment["_CLUSTRIX_COMPLETE"] = f"{name}_source"
+        assert "_CLUSTRIX_COMPLETE" in process().stdout
 
 
-def test_the_shell_is_offered_commands_and_clusters(shell: Shell, tmp_path: Path) -> None:
-    shell.file("clustrix.yml", "clusters: {hpc: {backend: slurm, host: login.example}}\n")
-    shell.environment |= {"_CLUSTRIX_COMPLETE": "zsh_complete", "COMP_CWORD": "1", "COMP_WORDS": "clustrix re"}
-    assert {"render", "result", "retry"} <= set(shell().stdout.split("\n"))
-    shell.environment |= {"COMP_CWORD": "2", "COMP_WORDS": "clustrix doctor h"}
-    assert "hpc" in shell().stdout.split("\n")
+def test_the_shell_is_offered_commands_and_clusters(process: Shell, tmp_path: Path) -> None:
+    process.file("clustrix.yml", "clusters: {hpc: {backend: slurm, host: login.example}}\n")
+    process.environment |= {"_CLUSTRIX_COMPLETE": "zsh_complete", "COMP_CWORD": "1", "COMP_WORDS": "clustrix re"}
+    assert {"render", "result", "retry"} <= set(process().stdout.split("\n"))
+    process.environment |= {"COMP_CWORD": "2", "COMP_WORDS": "clustrix doctor h"}
+    assert "hpc" in process().stdout.split("\n")

@@ -71,11 +71,11 @@ def test_plugins(shell: Shell) -> None:
 
 
 @pytest.fixture
-def house(shell: Shell, tmp_path: Path) -> Path:
+def house(process: Shell, tmp_path: Path) -> Path:
     """A directory that distributions are installed into."""
     found = tmp_path / "house"
     found.mkdir()
-    shell.environment["PYTHONPATH"] = str(found)
+    process.environment["PYTHONPATH"] = str(found)
     return found
 
 
@@ -96,20 +96,20 @@ def register_commands(cli):
 RAISES = "from clustrix_core.hookspecs import hookimpl\n@hookimpl\ndef register_commands(cli):\n    1 / 0\n"
 
 
-def test_a_broken_plugin_is_listed_with_its_error(shell: Shell, house: Path) -> None:
+def test_a_broken_plugin_is_listed_with_its_error(process: Shell, house: Path) -> None:
     toys.install(house, "clustrix-bad", "bad", "import nothing_of_that_name\n")
-    bad = next(one for one in shell.json("plugins") if one["name"] == "bad")
+    bad = next(one for one in process.json("plugins") if one["name"] == "bad")
     assert bad["status"] == "broken" and "nothing_of_that_name" in bad["error"] and bad["version"] == "1.0"
-    assert "nothing_of_that_name" in shell("plugins").stdout
-    shell.environment["CLUSTRIX_DISABLE_PLUGINS"] = "bad"
-    assert next(one for one in shell.json("plugins") if one["name"] == "bad")["status"] == "disabled"
+    assert "nothing_of_that_name" in process("plugins").stdout
+    process.environment["CLUSTRIX_DISABLE_PLUGINS"] = "bad"
+    assert next(one for one in process.json("plugins") if one["name"] == "bad")["status"] == "disabled"
 
 
-def test_plugins_bring_commands_and_a_broken_one_costs_nothing(shell: Shell, house: Path) -> None:
+def test_plugins_bring_commands_and_a_broken_one_costs_nothing(process: Shell, house: Path) -> None:
     toys.install(house, "clustrix-greet", "greet", COMMAND, "clustrix_greet")
     toys.install(house, "clustrix-raises", "raises", RAISES, "clustrix_raises")
     toys.install(house, "clustrix-bad", "bad", f"{RAISES}\nimport nothing_of_that_name\n", "clustrix_bad")
-    assert shell("greet").stdout == "hello from a plugin\n"
-    assert "greet  Say hello." in shell("--help").stdout
-    assert shell("jobs", "--json").stdout == "[]\n"
-    assert "--slurm-reservation" in shell("run", "--help").stdout
+    assert process("greet").stdout == "hello from a plugin\n"
+    assert "greet  Say hello." in process("--help").stdout
+    assert process("jobs", "--json").stdout == "[]\n"
+    assert "--slurm-reservation" in process("run", "--help").stdout

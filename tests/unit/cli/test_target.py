@@ -54,7 +54,9 @@ def test_no_word_crashes(word: str) -> None:
     literal(word)
 
 
-@given(st.one_of(st.integers(), st.floats(allow_nan=False), st.booleans(), st.lists(st.integers())))
+@given(
+    st.one_of(st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.booleans(), st.lists(st.integers()))
+)
 def test_the_repr_of_plain_data_comes_through(value: Any) -> None:
     assert literal(repr(value)) == value
 
