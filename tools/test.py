@@ -2,7 +2,8 @@
 
     tools/test.py [--fast] [SUITE...] [-- PYTEST_ARGUMENT...]
 
-unit        tests/unit on the oldest and the newest Python >= 3.10 found, and with the lowest dependency versions
+unit        tests/unit and the plugins' tests, on the oldest and the newest Python >= 3.10 found, and with the lowest
+            dependency versions
 packaging   the wheels
 real        sshd, Slurm, the local and the ssh backends
 chaos       the same, while daemons stop and nodes die: last and alone
@@ -32,6 +33,7 @@ from packaging.requirements import Requirement
 
 ROOT = bootstrap.ROOT
 VENVS = ROOT / ".venvs"
+UNIT = " ".join(["tests/unit", *(f"plugins/{plugin.name}/tests" for plugin in bootstrap.PLUGINS)])
 SUITES = ("unit", "packaging", "real", "chaos")
 NO_TESTS = 5
 CLOSING_LINE = re.compile(r"\b(passed|failed|errors?|no tests ran)\b.* in [\d.]+s")
@@ -103,12 +105,12 @@ def lowest_versions() -> str:
 
 def unit_runs(fast: bool) -> list[Run]:
     if fast:
-        return [Run("unit", "tests/unit", aside=True)]
+        return [Run("unit", UNIT, aside=True)]
     found = interpreters.find(interpreters.OLDEST_CLIENT)
     oldest, newest = min(found), max(found)
-    runs = [Run("unit, lowest versions", "tests/unit", str(found[oldest]), constraints=lowest_versions(), aside=True)]
+    runs = [Run("unit, lowest versions", UNIT, str(found[oldest]), constraints=lowest_versions(), aside=True)]
     for minor in sorted({oldest, newest}):
-        runs.append(Run(f"unit, Python {minor[0]}.{minor[1]}", "tests/unit", str(found[minor]), aside=True))
+        runs.append(Run(f"unit, Python {minor[0]}.{minor[1]}", UNIT, str(found[minor]), aside=True))
     for run in runs:
         run.name = run.name.replace(", ", "-").replace(" ", "-").lower()
     return runs
@@ -156,7 +158,7 @@ def carry_out(run: Run, arguments: list[str]) -> None:
             str(run.interpreter()),
             "-m",
             "pytest",
-            run.folder,
+            *run.folder.split(),
             "--durations=15",
             "-p",
             "no:cacheprovider",

@@ -33,6 +33,7 @@ SLURM = batch.Dialect(
     cancel=lambda handles, cluster: ["scancel", *(handle.native for handle in handles)],
     states=answers.STATES,
     unsure=answers.UNSURE,
+    unknown=answers.UNKNOWN,
     task="${SLURM_ARRAY_TASK_ID:-0}",
     directory="$SLURM_SUBMIT_DIR",
     native="$SLURM_JOB_ID",

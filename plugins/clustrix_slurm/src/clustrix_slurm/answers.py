@@ -42,9 +42,13 @@ STATES = {
     "PREEMPTED": JobState.PREEMPTED,
 }
 NO_ACCOUNTING = re.compile("accounting storage is disabled", re.IGNORECASE)
+# What scancel says of jobs that are over or forgotten, where it says anything.
+UNKNOWN = re.compile("Invalid job id specified|already completing or completed", re.IGNORECASE)
 # sbatch fails with these although slurmctld may have accepted the job.
 UNSURE = re.compile("Socket timed out|Unable to contact slurm controller|Zero Bytes were transmitted", re.IGNORECASE)
 _CODE = re.compile(r"(?P<job>\d+) +(?P<index>\S+) +(?P<code>\d+) +(?P<name>\S+) *\Z")
+_NOT_STARTED = "0:53"
+_ENDS = "CA,CD,DL,F,NF,OOM,PR,TO,BF"
 _DAY = 86400
 
 
@@ -68,7 +72,7 @@ def squeue(handles: Sequence[JobHandle], cluster: Cluster) -> Sequence[str]:
 
 
 def read_squeue(handles: Sequence[JobHandle], answer: str) -> Iterator[Row]:
-    lines = answer.splitlines()
+    lines, names = answer.splitlines(), {handle.name for handle in handles}
     codes = {
         found.group("job", "index", "name"): _wait_status(int(found["code"]))
         for found in map(_CODE.match, lines)
@@ -76,18 +80,24 @@ def read_squeue(handles: Sequence[JobHandle], answer: str) -> Iterator[Row]:
     }
     for line in lines:
         fields = line.split("|", 4)
-        if len(fields) == 5:
+        if len(fields) == 5 and fields[4] in names:
             native, index, word, reason, name = fields
             code = codes.get((native, index, name)) if word == "FAILED" else None
             yield Row(native, name, word, "" if reason == "None" else reason, code, _tasks(index))
 
 
 def sacct(handles: Sequence[JobHandle], cluster: Cluster) -> Sequence[str]:
-    """By name: job ids are used again after a reset. Without a start time the window begins at midnight."""
+    """By id; to find a job, by its name. Without a start time the window begins at midnight.
+
+    Asked by name, sacct keeps quiet about what was cancelled while it was pending, unless it is asked for ends.
+    """
     known = [handle.submitted for handle in handles if handle.submitted]
     since = time.strftime("%Y-%m-%d", time.localtime(min(known, default=time.time() - 30 * _DAY) - 2 * _DAY))
-    names = ",".join(handle.name for handle in handles)
-    return ["sacct", "-X", "-n", "-P", "-S", since, "--name", names, "-o", "JobID,State,ExitCode,JobName"]
+    if all(handle.native for handle in handles):
+        which = ["-j", ",".join(handle.native for handle in handles)]
+    else:
+        which = ["--name", ",".join(handle.name for handle in handles), "-E", "now", "-s", _ENDS]
+    return ["sacct", "-X", "-n", "-P", "-S", since, *which, "-o", "JobID,State,ExitCode,JobName"]
 
 
 def read_sacct(handles: Sequence[JobHandle], answer: str) -> Iterator[Row]:
@@ -96,22 +106,28 @@ def read_sacct(handles: Sequence[JobHandle], answer: str) -> Iterator[Row]:
         if len(fields) == 4:
             native, _, index = fields[0].partition("_")
             word, _, reason = fields[1].partition(" ")
-            yield Row(native, fields[3], word, reason, _exit_code(fields[2]), _tasks(index.strip("[]")))
+            if fields[2] == _NOT_STARTED:
+                reason = reason or "the node could not start it: its log or its directory is not there"
+            yield Row(native, fields[3], word, reason, _exit_code(fields[2]), _tasks(index))
 
 
 def _tasks(indexes: str) -> tuple[int, ...]:
-    return tuple(expand(indexes))
+    return tuple(expand(indexes.strip("[]")))
 
 
-def _wait_status(status: int) -> int:
+def _wait_status(status: int) -> int | None:
     """As wait(2) has it: 768 is exit code 3, 9 died of signal 9."""
-    return 128 + (status & 127) if status & 127 else status >> 8 & 255
+    return _code(status >> 8 & 255, status & 127)
 
 
 def _exit_code(text: str) -> int | None:
-    """``3:0`` is exit code 3, ``0:9`` died of signal 9, which a shell calls 137."""
+    """``3:0`` is exit code 3, ``0:9`` died of signal 9."""
     match = re.fullmatch(r"(\d+):(\d+)", text)
-    if match is None:
-        return None
-    code, signal = int(match[1]), int(match[2])
-    return 128 + signal if signal and not code else code
+    return _code(int(match[1]), int(match[2])) if match else None
+
+
+def _code(code: int, signal: int) -> int | None:
+    """Death by signal 9 is 137, as in shells. 53 and 125 are no signals but say what the state says too."""
+    if signal and not code:
+        return 128 + signal if signal < 32 else None
+    return code

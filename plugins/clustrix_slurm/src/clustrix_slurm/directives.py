@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 
 from clustrix_core.errors import ConfigError
 from clustrix_core.model import Cluster, JobSpec, format_time
+
+_NAME = re.compile(r"[A-Za-z0-9_.,:=@%+/][A-Za-z0-9_.,:=@%+/\-]*")
+# With these the job would not be found again, or sbatch would not come back.
+_NOT_RAW = re.compile(r"-[JaoDWM].*|--(job-name|array|output|chdir|wait|wrap|clusters?|test-only|parsable)(=.*)?")
 
 
 def directives(job: JobSpec, cluster: Cluster) -> Sequence[str]:
@@ -46,8 +51,11 @@ def _resources(job: JobSpec) -> Iterator[str]:
 
 
 def _options(cluster: Cluster) -> Iterator[str]:
-    if cluster.options.reservation is not None:
-        yield f"--reservation={cluster.options.reservation}"
+    reservation = cluster.options.reservation
+    if reservation is not None:
+        if not _NAME.fullmatch(reservation):
+            raise ConfigError(f"reservation={reservation!r} is not a name that Slurm knows")
+        yield f"--reservation={reservation}"
     if cluster.options.requeue is not None:
         yield "--requeue" if cluster.options.requeue else "--no-requeue"
 
@@ -58,4 +66,10 @@ def _raw(job: JobSpec) -> Iterator[str]:
             raise ConfigError(
                 f"directives: {line!r} is not an option of sbatch", hint='Write it like "--mail-type=END".'
             )
+        for word in line.split():
+            if _NOT_RAW.fullmatch(word):
+                raise ConfigError(
+                    f"directives: {word!r} would keep Clustrix from finding the job again",
+                    hint="For another name there is name=, for another cluster a configuration of its own.",
+                )
         yield line

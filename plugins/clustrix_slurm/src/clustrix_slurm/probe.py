@@ -39,11 +39,12 @@ def read(text: str, site: Site, cluster: Cluster) -> Site:
         Node(room.free, room.memory * _MB * room.free // room.cores) for room in rooms if room.usable and room.free
     )
     times = {room.default_time for room in rooms}
+    largest = _config(text, "MaxArraySize")
     return dataclasses.replace(
         site,
         nodes=nodes,
-        # Array indexes run up to MaxArraySize - 1 (slurm.conf(5)).
-        max_array=int(_config(text, "MaxArraySize") or 0) or None,
+        # Array indexes run up to MaxArraySize - 1; with 0 there are no arrays (slurm.conf(5)).
+        max_array=max(1, int(largest)) if largest and largest.isdigit() else None,
         default_time=times.pop() if len(times) == 1 else None,
         scheduler=f"Slurm {_config(text, 'SLURM_VERSION') or 'of unknown version'}",
     )
@@ -55,10 +56,15 @@ def check(cluster: Cluster, site: Site, text: str) -> Sequence[Problem]:
     if not rooms:
         return [Problem("error", f"sinfo shows no nodes: {text.strip()[:300]}", "Is this the login node of a Slurm?")]
     asked = cluster.resources
-    if asked.partition and not any(room.partition == asked.partition for room in rooms):
-        names = {room.partition for room in rooms}
-        return [Problem("error", f"there is no partition {asked.partition!r}", nearest(asked.partition, names))]
-    return [*_impossible(asked, _mine(rooms, asked)), *_not_shared(cluster, site)]
+    names = {room.partition for room in rooms}
+    unknown = [name for name in _partitions(asked) if name not in names]
+    if unknown:
+        return [Problem("error", f"there is no partition {name!r}", nearest(name, names)) for name in unknown]
+    mine = _mine(rooms, asked)
+    if not mine:
+        hint = f"Set partition: to one of {', '.join(sorted(names))}."
+        return [Problem("error", "this Slurm has no default partition", hint)]
+    return [*_impossible(asked, mine), *_not_shared(cluster, site)]
 
 
 def _impossible(asked: Resources, rooms: Sequence[_Room]) -> Iterator[Problem]:
@@ -119,7 +125,13 @@ def _rooms(text: str) -> Iterator[_Room]:
 
 
 def _mine(rooms: Iterator[_Room] | Sequence[_Room], asked: Resources) -> Sequence[_Room]:
-    return [room for room in rooms if (room.partition == asked.partition if asked.partition else room.default)]
+    names = _partitions(asked)
+    return [room for room in rooms if (room.partition in names if names else room.default)]
+
+
+def _partitions(asked: Resources) -> Sequence[str]:
+    """Slurm takes several, and the job starts where it can first."""
+    return asked.partition.split(",") if asked.partition else ()
 
 
 def _config(text: str, name: str) -> str | None:
