@@ -429,12 +429,14 @@ def folder(tmp_path: Path, client: Callable[..., str]) -> Path:
     """A directory of a user's modules; one of them imports something that the cluster does not have."""
     write(tmp_path / "größe", NEIGHBOURS)
     write(tmp_path / "installed/site-packages", {"a_module_that_only_this_machine_has.py": "here = True\n"})
-    client.environment["PYTHONPATH"] = str(tmp_path / "installed/site-packages")  # type: ignore[attr-defined]
+    client.environment["SITE"] = str(tmp_path / "installed/site-packages")  # type: ignore[attr-defined]
     return tmp_path / "größe"
 
 
 def test_a_script_with_its_neighbours(client: Callable[..., str], folder: Path) -> None:
     main = """
+        import os, sys
+        sys.path.append(os.environ["SITE"])
         import neighbour, package, package.inner
         from clustrix import cluster
         from neighbour import Shape, grown
@@ -455,6 +457,70 @@ def test_a_script_with_its_neighbours(client: Callable[..., str], folder: Path) 
         else:
             raise AssertionError("did not raise")
         print("all is well")
+    """
+    write(folder, {"main.py": main})
+    assert client(folder / "main.py").splitlines() == ["all is well"]
+
+
+def test_modules_that_are_imported_inside_a_function(client: Callable[..., str], folder: Path) -> None:
+    """Whether they have been imported here or not; and their classes are the same as those that came as arguments."""
+    main = """
+        import os, sys
+        from multiprocessing import Pool
+        sys.path.append(os.environ["SITE"])
+
+        import neighbour
+        from clustrix import CannotTravel, cluster
+
+        neighbour.STEP = 10
+
+        @cluster
+        def late(shape):
+            import neighbour as again
+            from package.deep.er import constant
+            from package import inner, unseen
+            import package
+            grown = again.grown(shape)
+            same = isinstance(shape, again.Shape), again.is_shape(shape), neighbour is again, type(grown) is again.Shape
+            again.STEP = 100
+            return grown, again.grown(shape).r, constant(), inner.twice(3), unseen.tell(), package.NAME, same
+
+        @cluster
+        def spread():
+            with Pool(2) as pool:
+                return pool.map(neighbour.grown, [neighbour.Shape(1), neighbour.Shape(2)])
+
+        @cluster
+        def locked():
+            return neighbour.lock.locked()
+
+        @cluster
+        def hides_the_name():
+            return getattr(neighbour, "lo" + "ck")
+
+        @cluster
+        def needs_what_is_not_there():
+            return neighbour.a_module_that_only_this_machine_has.here
+
+        if __name__ == "__main__":
+            same = (True, True, True, True)
+            found = late(neighbour.Shape(1))
+            assert found == (neighbour.Shape(11), 101, 100, 1106, ("package", 100, "stranger"), "package", same), found
+            assert type(found[0]) is neighbour.Shape
+            assert spread() == [neighbour.Shape(11), neighbour.Shape(12)]
+            assert neighbour.STEP == 10
+            for function, kind, words in (
+                (locked, CannotTravel, "neighbour.lock, which locked uses"),
+                (hides_the_name, AttributeError, "neighbour.lock could not travel"),
+                (needs_what_is_not_there, ModuleNotFoundError, "a_module_that_only_this_machine_has"),
+            ):
+                try:
+                    function()
+                except kind as error:
+                    assert words in str(error), error
+                else:
+                    raise AssertionError(function)
+            print("all is well")
     """
     write(folder, {"main.py": main})
     assert client(folder / "main.py").splitlines() == ["all is well"]
