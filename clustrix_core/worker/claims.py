@@ -42,6 +42,7 @@ class Own:
     def __init__(self, calls: "Sequence[int]", done: "Collection[int]" = ()) -> None:
         self._calls = iter([call for call in calls if call not in done] if done else calls)
         self.over = False
+        self.left = False
         self.due: "Optional[float]" = None
 
     def take(self) -> "Optional[int]":
@@ -55,11 +56,13 @@ class Own:
 
     def leave(self) -> None:
         """Take no more calls."""
+        self.left = self.left or not self.over
         self.over = True
 
 
 class Shared:
-    """The calls of a round that several tasks share. ``over`` is True when there will never be another call here.
+    """The calls of a round that several tasks share. ``over`` is True when there will never be another call here,
+    ``left`` when that is because this task was told to leave.
 
     ``shape`` is the number of tasks and their width. ``tell(first, count)`` hears which positions were claimed before
     any of them is taken.
@@ -95,7 +98,7 @@ class Shared:
         self._delay = _HUNGRY[0]
         self._seen: "Sequence[str]" = ()
         self._changed = time.monotonic()
-        self.over = False
+        self.over = self.left = False
         self._wanting = False
         self._create("t%d" % task)
 
@@ -133,7 +136,7 @@ class Shared:
     def leave(self) -> None:
         """Take no more calls and leave what is held to the others."""
         if not self.over:
-            self.over = True
+            self.over = self.left = True
             self._open_held()
             self._say_idle()
 

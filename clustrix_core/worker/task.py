@@ -67,6 +67,8 @@ class Task:
                 if not self._children:
                     break
             self._wait()
+        if self._claims.left and not self.stopped:
+            self._claimed(0, 0)
         self._signals.close()
 
     def _find_calls(self) -> "Union[Own, Shared]":
@@ -204,7 +206,10 @@ class Task:
             self._claims.leave()
 
     def _claimed(self, first: int, count: int) -> None:
-        """Record which positions of the round's open calls are this task's: they will be begun in this order."""
+        """Record which positions of the round's open calls are this task's: they will be begun in this order.
+
+        None: the task ends by itself, and what it had claimed and not ended was not begun.
+        """
         self._record({"kind": "claimed", "first": first, "count": count})
 
     def _record(self, header: "Dict[str, Any]") -> None:

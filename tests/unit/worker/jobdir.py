@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,7 @@ from clustrix_core.worker.parts import Parts
 KEY = "ab" * 32
 
 
+@functools.cache
 def interpreters() -> dict[str, str]:
     """Return one interpreter of each minor version from 3.6 on, by version."""
     found: dict[str, str] = {}
@@ -33,15 +37,24 @@ def interpreters() -> dict[str, str]:
     return dict(sorted(found.items(), key=lambda item: int(item[0].split(".")[1])))
 
 
-def install(work_dir: Path) -> Path:
-    """Put the bundle under ``work_dir`` as the client does."""
-    place = work_dir / "worker" / bundle.digest()
-    if place.is_dir():
-        return place
+@functools.cache
+def unpacked() -> Path:
+    """Unpack the bundle once for all tests, so that it is compiled once."""
+    place = Path(tempfile.mkdtemp(prefix="clustrix-bundle-"))
+    atexit.register(shutil.rmtree, place, ignore_errors=True)
     for name, content in bundle.files().items():
         file = place / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content)
+    return place
+
+
+def install(work_dir: Path) -> Path:
+    """Put the bundle under ``work_dir``, where the client puts it."""
+    place = work_dir / "worker" / bundle.digest()
+    if not place.exists():
+        place.parent.mkdir(parents=True)
+        place.symlink_to(unpacked())
     return place
 
 

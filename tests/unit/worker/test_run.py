@@ -483,6 +483,7 @@ def test_no_call_begins_that_might_run_into_the_walltime(make: Make) -> None:
     assert job.run()[0] == 0
     assert time.monotonic() - start < 5.5
     assert 3 <= len(job.values()) <= 10
+    assert [(r["first"], r["count"]) for r in job.records() if r["kind"] == "claimed"] == [(0, 50), (0, 0)]
 
 
 def test_each_slot_begins_one_call_however_short_the_time(make: Make) -> None:
@@ -554,12 +555,17 @@ def test_every_module_of_the_worker_imports_alone_on(python: str, tmp_path: Path
         if path.stem != "__main__"
     )
     script = (
-        "import subprocess, sys\n"
-        "for name in sys.argv[1:]:\n"
-        "    code = 'import sys; sys.path.insert(0, %r); import %s' % (sys.argv[1], name)\n"
-        "    if name != sys.argv[1]: subprocess.check_call([sys.executable, '-W', 'error', '-c', code])\n"
+        "import os, sys, importlib\n"
+        "sys.path.insert(0, sys.argv[1])\n"
+        "for name in sys.argv[2:]:\n"
+        "    pid = os.fork()\n"
+        "    if pid == 0:\n"
+        "        importlib.import_module(name)\n"
+        "        sys.exit()\n"
+        "    if os.waitpid(pid, 0)[1]: sys.exit(name)\n"
     )
-    said = subprocess.run([python, "-c", script, str(job.bundle), *names], capture_output=True, text=True)
+    argv = [python, "-W", "error", "-c", script, str(job.bundle), *names]
+    said = subprocess.run(argv, capture_output=True, text=True)
     assert said.returncode == 0, said.stderr
 
 
