@@ -53,6 +53,7 @@ def install(spec: "Dict[str, Any]") -> None:
             if os.path.isdir(os.path.join(place, "clustrix-%s.dist-info" % version)) and _complete(sys.path[1:]):
                 return
     sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "facade"))
+    sys.meta_path.append(_Absent())
 
 
 def _complete(places: "Sequence[str]") -> bool:
@@ -68,6 +69,27 @@ def _complete(places: "Sequence[str]") -> bool:
         os.path.join(place, "worker") for place in found if place != os.path.dirname(worker.__path__[0])
     )
     return bool(found)
+
+
+class _Absent:
+    """Finds what of ``clustrix_core`` is not here: modules that hold the names of the facade.
+
+    A function that mentions ``cluster`` or ``Resources`` is pickled with the module that these live in at home.
+    """
+
+    def find_spec(self, name: str, path: "Any" = None, target: "Any" = None) -> "Any":
+        """Return the spec of a module of ours that is not here."""
+        if not name.startswith("clustrix_core."):
+            return None
+        return importlib.import_module("importlib.machinery").ModuleSpec(name, self, is_package=True)
+
+    def create_module(self, spec: "Any") -> None:
+        """Leave that to Python."""
+
+    def exec_module(self, module: "Any") -> None:
+        """Fill a module."""
+        facade = importlib.import_module("clustrix")
+        module.__dict__.update((name, getattr(facade, name)) for name in facade.__all__)
 
 
 class InPlace:

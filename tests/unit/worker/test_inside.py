@@ -132,6 +132,24 @@ def test_a_decorated_function_comes_with_its_decorator(tmp_path: Path) -> None:
     assert made.only()["body"] == ("InPlace", 40, 2)
 
 
+def test_a_function_may_mention_anything_public_where_clustrix_is_not_installed(tmp_path: Path) -> None:
+    source = (
+        "import clustrix\n"
+        "from clustrix import JobState, JobFailed, Resources, cluster, current_job\n"
+        "needs = Resources(cores=2, memory='1GB')\n"
+        "@cluster(cores=3)\n"
+        "def neighbour(x): return x + 1\n"
+        "def f(x):\n"
+        "    @cluster\n"
+        "    def inner(y): return 10 * y\n"
+        "    said = JobState.LOST == 'LOST', JobFailed('a').args, current_job().call\n"
+        "    return (inner(neighbour(x)), needs.cores) + said\n"
+    )
+    made = JobDir(tmp_path, clustrix="0.0.0").function(by_value(source), [(4,)])
+    assert made.run(env={"PYTHONPATH": ""})[0] == 0, made.only()
+    assert made.only()["body"] == (50, 2, True, ("a",), 0)
+
+
 def test_restore_decorates_with_the_clustrix_there_is() -> None:
     decorated = inside.restore(len, {})
     assert decorated.local is len and type(decorated) is type(clustrix.cluster(len))
