@@ -25,7 +25,7 @@ def shape(job: JobSpec, site: Site, open_calls: int | None = None) -> JobSpec:
     room = sum(slots) or UNSEEN
     wanted = min(calls, room, job.max_parallel or calls)
     width = _width(slots, wanted, job)
-    tasks = min(-(-wanted // width), site.max_array or wanted)
+    tasks = min(wanted // width, site.max_array or wanted)
     return replace(job, tasks=tasks, width=width, walltime=walltime)
 
 
@@ -43,7 +43,7 @@ def _width(slots: Sequence[int], wanted: int, job: JobSpec) -> int:
         return 1
     for width in WIDTHS:
         packed = sum(slot // width * width for slot in slots)
-        # Wide tasks come in whole: those wanted must fit, and must not overshoot max_parallel.
+        # Wide tasks come in whole; the few slots that they leave over are worth less than the starts that they save.
         if packed >= ENOUGH * sum(slots) and wanted // width * width >= ENOUGH * wanted and packed >= width:
-            return width if job.max_parallel is None or wanted % width == 0 else 1
+            return width
     return 1

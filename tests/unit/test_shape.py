@@ -52,7 +52,6 @@ def slots(node: Node, resources: Resources) -> int:
     return fit
 
 
-@pytest.mark.xfail(reason="17 calls on a node of 17 cores become two tasks of 16: tasks are rounded up, not down")
 @given(CALLS, RESOURCES, SITES, FEW, st.none() | st.integers(1, 5000))
 @example(19, Resources(), site(Node(19)), None, None)
 @example(17, Resources(), site(Node(17)), None, None)
