@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import os
 import shutil
 import threading
@@ -34,6 +35,7 @@ from clustrix_core.model import Cluster, JobHandle, JobSpec, JobState, JobStatus
 from clustrix_core.plugins import Plugins
 from clustrix_core.resources import Resources
 
+_log = logging.getLogger("clustrix.engine")
 SUBMITTERS = 4
 ATTEMPTS = 6  # submissions of one job whose reply was lost, each after looking for it
 TAIL = 4096  # bytes of the log that an error shows
@@ -216,14 +218,17 @@ class Engine:
         ended, left = flight.sort_out()
         errors = dict(self._explained(flight, ended))
         flight.entry.ends.update(ends.write(errors))
-        for call, error in errors.items():
-            flight.arrived.add(call)
-            flight.deliver(call, None, error)
+        flight.arrived.update(errors)
         self.monitor(flight.cluster).drop(flight)
-        if left and not flight.withdrawn:
+        again = bool(left) and not flight.withdrawn
+        if not again:
+            self._over(flight)
+        for call, error in errors.items():
+            flight.deliver(call, None, error)
+        if again:
             self._again(flight, left)
-            return
-        self._over(flight)
+        else:
+            self._tell_over(flight)
 
     def _explained(self, flight: Flight, ended: Mapping[int, Ended]) -> Iterator[tuple[int, ClustrixError]]:
         logs: dict[int, str] = {}
@@ -257,11 +262,12 @@ class Engine:
         threading.Thread(target=self._wait_for_owner, args=(flight,), daemon=True).start()
 
     def _over(self, flight: Flight) -> None:
+        """Journal that a job is over. Its last outcome is delivered after that: a script may end when it has it."""
         with self._lock:  # the monitor and a caller that cancels may both get here
             if flight.entry.phase in (OVER, REFUSED):
                 return
             flight.entry.phase = OVER
-        entry, before = flight.entry, flight.status
+        entry = flight.entry
         failed = bool(entry.ends) or flight.inbox.raised
         state = JobState.FAILED if failed else JobState.SUCCEEDED
         if entry.ends:
@@ -270,8 +276,14 @@ class Engine:
         entry.reason = next((end["data"].get("reason") or "" for end in entry.ends.values()), "")
         cleanup = entry.settings.get("cleanup", "success")
         keep = cleanup == "never" or (cleanup == "success" and (failed or flight.inbox.unreadable))
-        self.journal.end(entry, discard=not keep)
+        try:
+            self.journal.end(entry, discard=not keep)
+        except Exception:  # a full disk must not cost the caller a value that is here
+            _log.exception("the end of job %s could not be journalled", entry.id)
         self._forget(flight)
+
+    def _tell_over(self, flight: Flight) -> None:
+        state, before = JobState(flight.entry.state), flight.status
         if state is not before.state and flight.handle is not None:
             flight.status = dataclasses.replace(before, state=state)
             self.dispatch.job_changed(flight.handle, before, flight.status, flight.cluster)
@@ -368,6 +380,7 @@ class Engine:
         self._over(flight)
         for call in missing:
             flight.deliver(call, None, error)
+        self._tell_over(flight)
         return True
 
     def status(self, job: str) -> JobStatus:
@@ -409,7 +422,9 @@ class Engine:
         mirror = self.mirrors / entry.id
         todo = entry.spec.get("todo") or list(range(spec.calls))
         inbox = Inbox(mirror, entry.id, keys.job_key(self.home, entry.id), spec.calls)
-        return Flight(entry, spec, cluster, mirror, deliver, inbox, todo)
+        flight = Flight(entry, spec, cluster, mirror, deliver, inbox, todo)
+        flight.completed = lambda: self._over(flight)
+        return flight
 
     def _finish_orphans(self) -> None:
         """Finish what clients that died had promised to submit."""

@@ -24,7 +24,7 @@ Ended = tuple[int, TaskStatus] | PayloadError  # the task, and what is known of 
 
 @dataclass
 class Flight:
-    """A job in flight. ``deliver(call, value, error)`` is called once for every call."""
+    """A job in flight. ``deliver(call, value, error)`` is called once for every call, ``completed`` before the last."""
 
     entry: Entry
     spec: JobSpec
@@ -43,6 +43,7 @@ class Flight:
     started: float | None = None
     over_since: float | None = None
     withdrawn: bool = False
+    completed: Callable[[], None] = lambda: None
 
     @property
     def missing(self) -> list[int]:
@@ -68,6 +69,8 @@ class Flight:
         for call, value, error in self.inbox.read():
             if call not in self.arrived:
                 self.arrived.add(call)
+                if self.complete:
+                    self.completed()
                 self.deliver(call, value, error)
         if self.started is None and self.inbox.seen(self.spec.round):
             self.started = self.news

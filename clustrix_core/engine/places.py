@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from clustrix_core import config
+from clustrix_core import bundle, config
 from clustrix_core.config import ClusterConfig
 from clustrix_core.dispatch import Dispatch
 from clustrix_core.errors import ConfigError
@@ -60,7 +60,7 @@ class Places:
 
     def ready(self, cluster: Cluster, *, fresh: bool = False, again: bool = False) -> Cluster:
         """Return the cluster with its site: remembered, or asked for. ``fresh``: what is free must be recent."""
-        key = _key(cluster)
+        key = self._key(cluster)
         with self._lock:
             lock = self._locks.setdefault(key, threading.Lock())
         with lock:
@@ -71,6 +71,14 @@ class Places:
                 if site is not None:
                     self._journal.remember(key, site)
             return cluster.at(site) if site is not None else cluster
+
+    def _key(self, cluster: Cluster) -> str:
+        """Return under what a first contact is remembered: another host or worker needs one of its own."""
+        with self._lock:
+            logins = [json.loads(key) for key, transport in self._transports.items() if transport is cluster.transport]
+        way = [[kind, {**login, "password": None}] for kind, login in logins]
+        place = [cluster.name, cluster.backend, cluster.work_dir, cluster.python, cluster.resources.partition]
+        return json.dumps([*place, bundle.digest(), way])
 
     def _transport(self, settings: ClusterConfig) -> Transport:
         kind = settings.transport or ("paramiko" if settings.host else "local")
@@ -90,10 +98,6 @@ class Places:
 
 def _here(settings: ClusterConfig) -> bool:
     return settings.backend == "local" and not settings.host
-
-
-def _key(cluster: Cluster) -> str:
-    return json.dumps([cluster.name, cluster.backend, cluster.work_dir, cluster.python, cluster.resources.partition])
 
 
 def to_json(settings: ClusterConfig) -> dict[str, Any]:
