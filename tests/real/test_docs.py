@@ -121,6 +121,9 @@ class Newcomer:
         return pattern + re.escape(shown[at:])
 
 
+pytestmark = pytest.mark.timeout(300)
+
+
 @pytest.fixture
 def newcomer(tmp_path: Path) -> Newcomer:
     return Newcomer(tmp_path)
@@ -130,7 +133,6 @@ def test_page_of_this_machine(newcomer: Newcomer) -> None:
     newcomer.follow("docs/tutorials/local.md")
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("page", ON_THE_BED)
 def test_page_of_a_cluster(page: str, newcomer: Newcomer, slurm_bed: SlurmBed) -> None:
     # ssh looks for ~ in /etc/passwd, not in $HOME: it has to be told which configuration is the newcomer's.
