@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from cli_page import command_line  # noqa: E402
+from hooks_page import hooks  # noqa: E402
 
 from clustrix_core import options  # noqa: E402
 from clustrix_core.config import ClusterConfig  # noqa: E402
@@ -124,6 +125,7 @@ def rows(left: str, right: str, pairs: dict[str, str]) -> str:
 PAGES: dict[str, Callable[[], str]] = {
     "docs/configuration.md": configuration,
     "docs/cli.md": command_line,
+    "docs/hooks.md": hooks,
 }
 
 
