@@ -241,7 +241,8 @@ class Engine:
             handle = dataclasses.replace(flight.handle, task=task)
             if task not in logs:
                 # Thousands may have ended alike: so many logs that somebody will read them, and no more.
-                logs[task] = self._tail(handle, flight.cluster) if len(logs) < LOGS else ""
+                wanted = len(logs) < LOGS and flight.began
+                logs[task] = self._tail(handle, flight.cluster) if wanted else ""
             yield call, ends.explain(said, flight.spec, handle, flight.cluster, logs[task])
 
     def _tail(self, handle: JobHandle, cluster: Cluster) -> str:

@@ -53,6 +53,11 @@ class Flight:
     def complete(self) -> bool:
         return len(self.arrived) == self.spec.calls
 
+    @property
+    def began(self) -> bool:
+        """Whether it may have: a job that was cancelled before anything was seen of it has written nothing."""
+        return self.status.state is not JobState.CANCELLED or self.started is not None or bool(self.markers())
+
     def take_off(self, spec: JobSpec, handle: JobHandle) -> None:
         """A round was accepted by the scheduler."""
         self.spec, self.handle = spec, handle
