@@ -12,12 +12,11 @@ from clustrix_core.api import session
 from clustrix_core.api.function import Options, label
 from clustrix_core.api.job import Job
 from clustrix_core.config.flat import Given
-from clustrix_core.model import Cluster, JobSpec, Problem
+from clustrix_core.model import Cluster, JobSpec, Problem, Site
 from clustrix_core.resources import Resources
 
 if TYPE_CHECKING:
     from clustrix_core.dispatch import Dispatch
-    from clustrix_core.journal import Journal
 
 NOBODY = "0" * 16  # the id in a script that is only looked at
 
@@ -72,29 +71,29 @@ def render(what: Callable[..., Any] | Sequence[str], options: Options, calls: in
 
     Nothing is contacted: the shape is that of what an earlier contact saw of the cluster, if there was one.
     """
-    from clustrix_core.engine.places import _key
     from clustrix_core.engine.shape import shape
-    from clustrix_core.model import Site
 
     settings = session.settings_for(options)
     resources = settings.resources.but(**options.resources)
-    with _unwatched(settings, resources) as (dispatch, journal, cluster):
-        seen = journal.site(_key(cluster))
-    cluster = cluster.at(seen) if seen else cluster
     name = label(what) if callable(what) else command_label(shell_line(what))
     job = JobSpec(NOBODY, options.resources.get("name") or name, resources, calls, max_parallel=options.max_parallel)
-    return cluster, dispatch.render_script(shape(job, seen or Site("", (0, 0))), cluster)
+    with _unwatched(settings, resources) as (dispatch, cluster, seen):
+        cluster = cluster.at(seen) if seen else cluster
+        return cluster, dispatch.render_script(shape(job, seen or Site("", (0, 0))), cluster)
 
 
 def check(settings: config.ClusterConfig) -> tuple[Sequence[Problem], Mapping[str, Exception]]:
     """Contact a cluster; return what is wrong with it, and which plugins are broken."""
-    with _unwatched(settings, settings.resources) as (dispatch, _, cluster):
+    with _unwatched(settings, settings.resources) as (dispatch, cluster, _):
         return dispatch.check(cluster), dispatch.plugins.broken
 
 
 @contextmanager
-def _unwatched(settings: config.ClusterConfig, resources: Resources) -> Iterator[tuple[Dispatch, Journal, Cluster]]:
-    """Within this context there is a cluster without an engine, which would go on with what others have left undone."""
+def _unwatched(settings: config.ClusterConfig, resources: Resources) -> Iterator[tuple[Dispatch, Cluster, Site | None]]:
+    """Within this context there is a cluster, and what is remembered of its site.
+
+    No engine is made: it would go on with what others have left undone.
+    """
     from clustrix_core.dispatch import Dispatch
     from clustrix_core.engine.places import Places
     from clustrix_core.journal import Journal
@@ -105,7 +104,8 @@ def _unwatched(settings: config.ClusterConfig, resources: Resources) -> Iterator
     dispatch, journal = Dispatch(plugins), Journal(config.home())
     places = Places(dispatch, journal)
     try:
-        yield dispatch, journal, places.cluster(settings, resources)
+        cluster = places.cluster(settings, resources)
+        yield dispatch, cluster, journal.site(places._key(cluster))
     finally:
         places.close()
         journal.close()

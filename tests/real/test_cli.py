@@ -125,7 +125,7 @@ def test_a_command_is_heard_while_it_runs(shell: Shell) -> None:
 
 
 def test_detached(shell: Shell) -> None:
-    job = shell("run", "-d", "sim.py:slow", "3").stdout.strip()
+    job = shell("run", "-d", "sim.py:slow", "9").stdout.strip()
     assert len(job) == 16
     listed = shell.json("jobs")
     assert [one["id"] for one in listed] == [job] and listed[0]["state"] in ("PENDING", "RUNNING")
@@ -133,11 +133,11 @@ def test_detached(shell: Shell) -> None:
     assert "has not finished" in shell.json("result", job[:8], "--no-wait", code=4)["error"]["message"]
     assert shell("result", job[:8], "--timeout", "0.3", code=4).stderr
     followed = shell("logs", "-f", job[:8]).stdout
-    assert followed == "".join(f"tick {tick}\n" for tick in range(15))
-    assert shell("result", job[:8]).stdout == "3\n"
+    assert followed == "".join(f"tick {tick}\n" for tick in range(45))
+    assert shell("result", job[:8]).stdout == "9\n"
     status = until(lambda: (found := shell.json("status", job))["finished"] and found)
     assert (status["state"], status["id"]) == ("SUCCEEDED", job)
-    assert shell.json("result", job, "--no-wait") == 3
+    assert shell.json("result", job, "--no-wait") == 9
 
 
 def test_the_log_while_it_runs(shell: Shell) -> None:
@@ -178,14 +178,13 @@ def test_clean(shell: Shell, place: str, tmp_path: Path) -> None:
     shell("run", "sim.py:fall", "x", code=1)
     ended = shell.json("jobs")[0]["id"]
     running = shell("run", "-d", "sim.py:slow", "30").stdout.strip()
-    if place == "local":
-        assert (tmp_path / "work" / "jobs" / ended[:2] / ended).is_dir()
+    work = tmp_path / "work" if place == "local" else slurm.SlurmBed().home / ".clustrix"
+    assert (work / "jobs" / ended[:2] / ended).is_dir()
     assert shell.json("clean", "--dry-run")["removed"] == [ended]
     assert shell.json("clean", "--older-than", "1h")["removed"] == []
     assert shell.json("clean", "-y") == {"removed": [ended], "dry_run": False, "not_cleaned": []}
     assert [one["id"] for one in shell.json("jobs")] == [running]
-    if place == "local":
-        assert not (tmp_path / "work" / "jobs" / ended[:2] / ended).exists()
+    assert not (work / "jobs" / ended[:2] / ended).exists()
     assert not (tmp_path / "home" / "results" / ended).exists()
     shell("cancel", running)
 
