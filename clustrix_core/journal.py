@@ -68,6 +68,13 @@ class Journal:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._db = sqlite3.connect(home / "jobs.db", timeout=_PATIENCE, check_same_thread=False, isolation_level=None)
         self._db.row_factory = sqlite3.Row
+        try:
+            self._prepare()
+        except BaseException:
+            self._db.close()
+            raise
+
+    def _prepare(self) -> None:
         self._choose_mode()
         if self._version() < _VERSION:
             with self._writing():

@@ -218,7 +218,7 @@ def test_processes_that_start_at_once_lose_nothing(tmp_path: Path, monkeypatch: 
     kept = {found.id: found.reason for found in book.entries()}
     assert kept == {f"{n:016x}": str(n) for first in (0, 1000, 2000) for n in range(first, first + 60)}
     mode = {"ext4": "wal", "nfs4": "delete"}[kind]
-    assert sqlite3.connect(home / "jobs.db").execute("pragma journal_mode").fetchone() == (mode,)
+    assert book._rows("pragma journal_mode")[0][0] == mode
     book.close()
 
 
