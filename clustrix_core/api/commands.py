@@ -105,7 +105,7 @@ def _unwatched(settings: config.ClusterConfig, resources: Resources) -> Iterator
     places = Places(dispatch, journal)
     try:
         cluster = places.cluster(settings, resources)
-        yield dispatch, cluster, journal.site(places._key(cluster))
+        yield dispatch, cluster, places.remembered(cluster)
     finally:
         places.close()
         journal.close()

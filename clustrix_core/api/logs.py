@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 from clustrix_core.api import session
 from clustrix_core.engine.flight import UNKNOWN_FOR
-from clustrix_core.journal import OVER, REFUSED
+from clustrix_core.journal import OVER
 from clustrix_core.model import JobState, LogChunk
-
-PIECE = 1 << 20
 
 
 class Log:
@@ -22,12 +19,6 @@ class Log:
 
     def read(self, since: int) -> LogChunk:
         """Return what was written after an offset. Raises ClustrixError."""
-        kept = self._kept()
-        if kept is not None:
-            with kept.open("rb") as file:
-                file.seek(since)
-                data = file.read(PIECE)
-            return LogChunk(data.decode("utf-8", "replace"), since + len(data))
         return session.engine().logs(self.job, since, self.task)
 
     def is_over(self) -> bool:
@@ -45,14 +36,6 @@ class Log:
         if entry.phase == OVER and entry.settings.get("cleanup", "success") != "never":
             return f"Job {self.job} has written nothing, or its directory was removed (cleanup)."
         return f"Job {self.job} has written nothing" + ("." if entry.phase == OVER else " so far.")
-
-    def _kept(self) -> Path | None:
-        running = session.engine()
-        entry = running.journal.get(self.job)
-        if entry.phase not in (OVER, REFUSED):
-            return None
-        path = running.mirrors / self.job / f"log-{entry.spec.get('round', 0)}.{self.task}"
-        return path if path.is_file() else None
 
 
 __all__ = ["Log"]

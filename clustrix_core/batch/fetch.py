@@ -15,19 +15,21 @@ from clustrix_core.model import Cluster, Fetched, JobHandle, LogChunk
 from clustrix_core.transport import check
 
 # The names that a job's own files have, to awk and to us; whatever else lies in a job directory stays there.
-_NAMES = "results-[0-9.]+|status-[0-9.]+|result(-[0-9.]+)?[.]json"
+_NAMES = "results-[0-9.]+|log-[0-9.]+|status-[0-9.]+|result(-[0-9.]+)?[.]json"
+_GROW = ("results-", "log-")
 _NAME = re.compile(_NAMES)
 _HEAD = re.compile(rb"F (jobs/[0-9a-f]{2}/([0-9a-f]+)/(\S+)) (\d+) (\d+)")
 _DIRECTORY = re.compile(rb"D jobs/[0-9a-f]{2}/([0-9a-f]+)")
 _BEGIN = b"clustrix: files"
 _LONGEST = 512  # a longer line is no answer of ours
 _LOG_SIZE = 1 << 20
+KEPT = 1 << 18  # bytes of a log that come home by themselves: it must outlive its directory, and cost next to nothing
 _LOG = re.compile(rb"clustrix: log (\d+)\n")
 
 # stdin: "X directory" for each job to remove, then "J directory" for each other, each followed by "name size" of what
-# is here. One ls for all directories, one awk that compares; only files that differ cost more: results grow, of them
-# the new bytes are sent; other files are replaced, so they are sent whole. Each is sent as a line "F path from to", the
-# bytes, and a line "= path": a file that goes or shrinks meanwhile must not shift what comes after it.
+# is here. One ls for all directories, one awk that compares; only files that differ cost more: results and logs grow,
+# of them the new bytes are sent; other files are replaced, so they are sent whole. Each is sent as a line "F path from
+# to", the bytes, and a line "= path": a file that goes or shrinks meanwhile must not shift what comes after it.
 _SCRIPT = (
     # What changes the columns or the units of ls -l.
     "unset TIME_STYLE QUOTING_STYLE LS_BLOCK_SIZE BLOCK_SIZE; export LC_ALL=C;"
@@ -42,8 +44,9 @@ _SCRIPT = (
     ' /^jobs.*:$/ { dir=substr($0, 1, length($0)-1); print "D", dir; next }'
     f" NF==9 && /^-/ && $9 ~ /^({_NAMES})$/ && $5>0"
     ' { file=dir "/" $9; had=file in here ? here[file] : 0;'
+    f" if ($9 ~ /^log-/ && $5+0 > {KEPT}) $5={KEPT};"
     # Sizes are printed as they were read: some awks round large numbers.
-    ' if ($9 !~ /^results-/) { if ($5+0 != had+0) print "F", file, 0, $5 }'
+    ' if ($9 !~ /^(results|log)-/) { if ($5+0 != had+0) print "F", file, 0, $5 }'
     ' else if ($5+0 > had+0) print "F", file, had, $5 }\''
     ' | while read -r kind file from to; do printf "%s\\n" "$kind $file${from:+ $from $to}"; [ $kind = F ] || continue;'
     # Markers, of which there may be hundreds, cost no process; what is new altogether costs one.
@@ -213,7 +216,7 @@ class _File:
         self.path, self.job, self.name = path, job, name
         self._start = self._at = at
         self._whole = into / job / name
-        self.grows = name.startswith("results-")
+        self.grows = name.startswith(_GROW)
         self._there = self._whole if self.grows else into / job / f".{name}.{secrets.token_hex(4)}"
         self._whole.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
 

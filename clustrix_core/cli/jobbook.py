@@ -55,7 +55,7 @@ def described(entry: Entry, seen: Seen | None = None) -> dict[str, Any]:
         "id": entry.id,
         "name": entry.label,
         "cluster": entry.cluster,
-        "backend": str(entry.settings.get("backend") or "local"),
+        "backend": str(entry.settings["backend"]),
         "kind": entry.kind,
         "state": status.state.value if status else entry.state,
         "reason": (status.reason if status else entry.reason) or "",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import dataclasses
 import json
 import logging
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from clustrix_core import alive, keys, payload
+from clustrix_core.batch.fetch import KEPT
 from clustrix_core.config import ClusterConfig
 from clustrix_core.dispatch import Dispatch
 from clustrix_core.engine import ends, places
@@ -73,6 +75,7 @@ class Engine:
         plugins.register_innermost(Innermost(self.journal), "clustrix-journal")
         self.dispatch = Dispatch(plugins)
         self.name, self._alive = alive.announce(home)
+        atexit.register(self._alive.close)  # until the very end: whoever exits is still submitting
         self.places = places.Places(self.dispatch, self.journal)
         self._monitors: dict[tuple[str, str, str, int], Monitor] = {}
         self._flights: dict[str, Flight] = {}
@@ -269,12 +272,12 @@ class Engine:
                 return
             flight.entry.phase = OVER
         entry = flight.entry
-        failed = bool(entry.ends) or flight.inbox.raised
+        failed = bool(entry.ends or flight.inbox.raised)
         state = JobState.FAILED if failed else JobState.SUCCEEDED
         if entry.ends:
             state = JobState(next(iter(entry.ends.values()))["data"].get("state", JobState.FAILED.value))
         entry.state = state.value
-        entry.reason = next((end["data"].get("reason") or "" for end in entry.ends.values()), "")
+        entry.reason = next((end["data"].get("reason") or "" for end in entry.ends.values()), flight.inbox.raised)
         cleanup = entry.settings.get("cleanup", "success")
         keep = cleanup == "never" or (cleanup == "success" and (failed or flight.inbox.unreadable))
         try:
@@ -397,8 +400,14 @@ class Engine:
         entry = self.journal.get(job)
         if entry.handle is None:
             return LogChunk("", max(since, 0))
+        kept = self.mirrors / entry.id / f"log-{entry.handle.round}.{task}"
+        if entry.phase == OVER and kept.exists() and kept.stat().st_size < KEPT:
+            return _piece(kept, since)
         cluster = self.places.ready(self.places.cluster(places.from_json(entry.settings), _resources(entry)))
-        return self.dispatch.logs(dataclasses.replace(entry.handle, task=task), cluster, since)
+        chunk = self.dispatch.logs(dataclasses.replace(entry.handle, task=task), cluster, since)
+        if entry.phase == OVER and not chunk.text and kept.exists():
+            return _piece(kept, since)  # its directory was removed; this much of it came home
+        return chunk
 
     def monitor(self, cluster: Cluster) -> Monitor:
         """Return the one monitor of a cluster."""
@@ -417,6 +426,7 @@ class Engine:
         self.places.close()
         self.journal.close()
         self._alive.close()
+        atexit.unregister(self._alive.close)
 
     def _flight(self, entry: Entry, cluster: Cluster, deliver: CLAIM_RESULT) -> Flight:
         spec = _job_spec(entry)
@@ -425,6 +435,8 @@ class Engine:
         inbox = Inbox(mirror, entry.id, keys.job_key(self.home, entry.id), spec.calls)
         flight = Flight(entry, spec, cluster, mirror, deliver, inbox, todo)
         flight.completed = lambda: self._over(flight)
+        if entry.phase in (OVER, REFUSED):
+            flight.status = JobStatus(JobState(entry.state), reason=entry.reason)
         return flight
 
     def _finish_orphans(self) -> None:
@@ -439,6 +451,14 @@ class Engine:
                 flight.read()
                 self._deliver_ends(flight)
                 self._start(flight, look_first=True)
+
+
+def _piece(log: Path, since: int) -> LogChunk:
+    size = log.stat().st_size
+    start = max(size + since, 0) if since < 0 else min(since, size)
+    with log.open("rb") as file:
+        file.seek(start)
+        return LogChunk(file.read().decode("utf-8", "replace"), size)
 
 
 def _spec_json(spec: JobSpec) -> dict[str, Any]:

@@ -43,7 +43,7 @@ class Inbox:
     def __init__(self, mirror: Path, job: str, key: str, calls: int) -> None:
         self.forged: ForgedResult | None = None
         self.died: dict[int, Death] = {}
-        self.raised = False
+        self.raised = ""  # what the first call that raised has said
         self.unreadable = False
         self._mirror, self._job, self._calls = mirror, job, calls
         self._signer = records.Signer(bytes.fromhex(key), job)
@@ -118,7 +118,8 @@ class Inbox:
             )
             return
         value, error = self._outcome(str(kind), file, record, path)
-        self.raised = self.raised or error is not None
+        if error is not None and not self.raised:
+            self.raised = f"{header.get('type') or type(error).__name__}: {header.get('message') or error}"[:200]
         yield call, value, error
 
     def _outcome(

@@ -15,7 +15,7 @@ from clustrix_core.config import ClusterConfig
 from clustrix_core.dispatch import Dispatch
 from clustrix_core.errors import ConfigError
 from clustrix_core.journal import Journal
-from clustrix_core.model import Cluster
+from clustrix_core.model import Cluster, Site
 from clustrix_core.resources import Resources
 from clustrix_core.transport import Transport
 from clustrix_core.transport.connect import connect
@@ -72,6 +72,10 @@ class Places:
                     self._journal.remember(key, site)
             return cluster.at(site) if site is not None else cluster
 
+    def remembered(self, cluster: Cluster) -> Site | None:
+        """Return what the first contact has learnt, without a new one."""
+        return self._journal.site(self._key(cluster))
+
     def _key(self, cluster: Cluster) -> str:
         """Return under what a first contact is remembered: another host or worker needs one of its own."""
         with self._lock:
@@ -102,12 +106,13 @@ def _here(settings: ClusterConfig) -> bool:
 
 def to_json(settings: ClusterConfig) -> dict[str, Any]:
     """Return settings as JSON-safe data, without secrets."""
-    return json.loads(json.dumps(settings.public(), default=list))  # type: ignore[no-any-return]
+    plain = {"name": settings.name, "backend": settings.backend, **settings.public()}
+    return json.loads(json.dumps(plain, default=list))  # type: ignore[no-any-return]
 
 
 def from_json(data: Mapping[str, Any]) -> ClusterConfig:
     """Return the settings again; secrets come from the present configuration of a cluster of that name."""
     known = config.current().clusters.get(str(data.get("name")))
-    if known is not None and json.loads(json.dumps(known.public(), default=list)) == data:
+    if known is not None and to_json(known) == data:
         return known
     return ClusterConfig(**data)

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from clustrix_core import batch
+from clustrix_core.batch.fetch import KEPT
 from clustrix_core.errors import CommandError, TransportError
 from clustrix_core.model import Cluster
 from clustrix_core.transport import DEADLINE, Completed
@@ -40,19 +41,30 @@ def mirrored(mirror: Path, job: str = JOB) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in (mirror / job).iterdir()} if (mirror / job).exists() else {}
 
 
-def test_results_markers_and_summaries_come_home(work_dir: Path, mirror: Path) -> None:
+def test_results_markers_logs_and_summaries_come_home(work_dir: Path, mirror: Path) -> None:
     files = {
         "results-0.0.0.0": bytes(range(256)) * 5,
         "results-0.0.0.1": b"no newline at the end",
         "status-0.0": b"EXIT 0\n",
         "result.json": b"{}\n",
         "result-1.2.json": b"{}\n",
+        "log-0.0": b"hello",
     }
-    put(work_dir, handle(), {**files, "payload": b"x", "job-0.sh": b"#!", "log-0.0": b"hello", "key": b"secret"})
+    put(work_dir, handle(), {**files, "payload": b"x", "job-0.sh": b"#!", "key": b"secret"})
     put(work_dir, handle(), {"status-0.1.new": b"EX", "results-0.0.0.2": b"", ".hidden": b"x", "results": b"x"})
     fetched = batch.fetch([handle()], mirror, cluster(work_dir))
     assert mirrored(mirror) == files
     assert (sorted(fetched[JOB].new), fetched[JOB].missing) == (sorted(files), False)
+
+
+def test_so_much_of_a_long_log_comes_home(work_dir: Path, mirror: Path) -> None:
+    place = put(work_dir, handle(), {"log-0.0": b"x" * (KEPT - 3)})
+    here = cluster(work_dir)
+    batch.fetch([handle()], mirror, here)
+    (place / "log-0.0").write_bytes(b"x" * (KEPT - 3) + b"y" * 100)
+    assert batch.fetch([handle()], mirror, here)[JOB].new == ("log-0.0",)
+    assert mirrored(mirror)["log-0.0"] == b"x" * (KEPT - 3) + b"yyy"
+    assert batch.fetch([handle()], mirror, here)[JOB].new == ()
 
 
 def test_only_new_bytes_come_again(work_dir: Path, mirror: Path) -> None:
