@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import threading
 import weakref
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
@@ -68,10 +69,8 @@ class Executor(concurrent.futures.Executor):
             self._closed = True
             jobs, maps = list(self._jobs), list(self._maps)
         if cancel_futures:
-            held: list[Job[Any] | Map[Any]] = [*jobs, *maps]
-            for future in held:
-                if not future.done() and future._known[1].status.state is JobState.PENDING:
-                    future.cancel()
+            for future in _not_begun([*jobs, *maps]):
+                future.cancel()
         if wait:
             concurrent.futures.wait(jobs)
             for results in maps:
@@ -85,6 +84,26 @@ class Executor(concurrent.futures.Executor):
     def _function(self, fn: Callable[..., T]) -> ClusterFunction[..., T]:
         plain = fn.local if isinstance(fn, ClusterFunction) else fn
         return ClusterFunction(plain, self._options)
+
+
+def _not_begun(futures: list[Job[Any] | Map[Any]]) -> Iterator[Job[Any] | Map[Any]]:
+    """Yield what waits for its turn, after one question to each cluster."""
+    accepted: dict[str, dict[str, Job[Any] | Map[Any]]] = defaultdict(dict)
+    for future in futures:
+        if future.done():
+            continue
+        flight = future._known[1]
+        if flight.handle is None:
+            yield future
+        else:
+            accepted[flight.cluster.name][flight.spec.id] = future
+    for jobs in accepted.values():
+        known = [future._known for future in jobs.values()]
+        engine, cluster = known[0][0], known[0][1].cluster
+        handles = [flight.handle for _, flight in known if flight.handle is not None]
+        for job, said in engine.dispatch.status(handles, cluster).items():
+            if said.state is JobState.PENDING:
+                yield jobs[job]
 
 
 def _until_error(values: Iterator[T], keep: Map[T]) -> Iterator[T]:

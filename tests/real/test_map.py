@@ -245,6 +245,8 @@ def test_calls_share_nothing_but_their_process(there: ClusterConfig) -> None:
         return len(seen)
 
     assert list(cluster(appends).map([1, 2, 3, 4], [[], [], [], []])) == [1, 1, 1, 1]
+    mine: list[int] = []
+    assert list(cluster(appends).map([1, 2, 3, 4], seen=mine)) == [1, 1, 1, 1] and mine == []
 
 
 def test_a_call_that_kills_its_process(there: ClusterConfig) -> None:
