@@ -52,19 +52,16 @@ def where(cluster: Cluster) -> str:
 
 
 def _contact(dialect: Dialect, cluster: Cluster) -> str:
-    there, name = where(cluster), bundle.digest()
+    there = where(cluster)
     load = "; ".join(modules(cluster.resources)) or ":"
     return "; ".join(
         [
             "umask 077",
             f"mkdir -p -- {there} 2>/dev/null || {{ echo cannot create {there} >&2; exit 65; }}",
+            f"[ -O {there} ] || {{ echo it belongs to $(ls -ldL -- {there} | awk '{{print $3}}') >&2; exit 66; }}",
             f"cd -- {there} || exit 65",
-            "[ -O . ] || { echo it belongs to $(ls -ld . | awk '{print $3}') >&2; exit 66; }",
             "chmod 700 . && mkdir -p jobs worker slots || exit 65",
-            # Without -m the files would be as old as the epoch, and the first to be purged from a scratch file system.
-            f"if [ -f worker/{name}/__main__.py ]; then cat >/dev/null; else rm -rf worker/{name} worker/new.$$;"
-            " mkdir worker/new.$$ && tar -xzomf - -C worker/new.$$"
-            f" && {{ mv worker/new.$$ worker/{name} || [ -d worker/{name} ]; }} || exit 65; fi",
+            _unpack(f"worker/{bundle.digest()}"),
             'printf \'work_dir %s\\nuser %s\\n\' "$(pwd -P)" "$(id -un)"',
             f"echo '{_PYTHON}'",
             # Modules may talk, so the answer is recognised by its form.
@@ -74,6 +71,22 @@ def _contact(dialect: Dialect, cluster: Cluster) -> str:
             f"{{ {dialect.probe(cluster)}; }} </dev/null 2>&1",
             "exit 0",
         ]
+    )
+
+
+def _unpack(worker: str) -> str:
+    """Return what puts the worker there, from stdin, unless it is there whole.
+
+    Scratch file systems are purged of files that nobody has read for long; their directories stay. ``complete`` is
+    never read, so it is the first to go. Without -m all would be as old as the epoch, and go tonight.
+    """
+    new = "worker/new.$$"
+    unpack = "tar -xzomf - -C {0} && : >{0}/complete"
+    return (
+        f"if [ -f {worker}/complete ]; then cat >/dev/null;"
+        f" elif [ -d {worker} ]; then {unpack.format(worker)} || exit 65;"
+        f" else rm -rf {new}; mkdir {new} && {unpack.format(new)} && {{ mv {new} {worker} || [ -d {worker} ]; }}"
+        f" || {{ rm -rf {new}; exit 65; }}; fi"
     )
 
 

@@ -57,8 +57,11 @@ def _command(dialect: Dialect, job: JobSpec, cluster: Cluster, linked: Mapping[s
             f"[ -d {where(cluster)} ] || exit {_NO_WORKER}",
             f"cd -- {where(cluster)} || exit 65",
             "[ -O . ] || { echo it belongs to somebody else >&2; exit 66; }",
-            f"[ -f worker/{bundle.digest()}/__main__.py ] || exit {_NO_WORKER}",
-            f"mkdir -p {job.dir} && cd ./{job.dir} && mkdir -p claims-{job.round} && tar -xof - || exit 65",
+            f"[ -f worker/{bundle.digest()}/complete ] || exit {_NO_WORKER}",
+            f"fresh=; [ -d {job.dir} ] || fresh=yes",
+            # Half a job is no use to anybody and fills a full disk further.
+            f"mkdir -p {job.dir} && cd ./{job.dir} && mkdir -p claims-{job.round} && tar -xof -"
+            f' || {{ [ -z "$fresh" ] || rm -rf -- ../../../{job.dir}; exit 65; }}',
             *links,
             f"echo '{_STAGED}'",
             'umask "$old"',

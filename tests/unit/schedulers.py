@@ -143,7 +143,7 @@ def cluster(work_dir: Path | str, *, site: bool = True, python: str = "python3",
     known = None
     if site:
         (Path(work_dir) / "worker" / bundle.digest()).mkdir(parents=True)
-        (Path(work_dir) / "worker" / bundle.digest() / "__main__.py").touch()
+        (Path(work_dir) / "worker" / bundle.digest() / "complete").touch()
         known = Site(str(work_dir), (3, 11), "ada")
     fields: dict[str, Any] = {"name": "here", "backend": "toy", "options": None, "transport": Counting(Local())}
     return Cluster(**{**fields, "work_dir": str(work_dir), "python": python, "site": known, **changes})

@@ -12,6 +12,7 @@ import sys
 import tarfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -84,11 +85,23 @@ def test_a_worker_whose_files_were_purged_is_put_there_again(toys: Scheduler, wo
     new = cluster(work_dir, site=False, python=PYTHON)
     batch.provision(toy(), new)
     worker = work_dir / "worker" / bundle.digest()
-    for path in worker.rglob("*.py"):
-        path.unlink()  # the directories stay, as with the purges of scratch file systems
+    # What is read at every start is still there, as is what Python has compiled.
+    for path in [*worker.rglob("clustrix_core/**/*.py"), worker / "complete"]:
+        path.unlink()
+    with pytest.raises(StagingError, match="the worker is gone") as raised:
+        submit(job(), new.at(Site(str(work_dir), (3, 11))))
+    assert raised.value.transient
     batch.provision(toy(), new)
-    assert (worker / "__main__.py").read_bytes() == bundle.files()["__main__.py"]
+    assert all((worker / name).read_bytes() == content for name, content in bundle.files().items())
     assert [path.name for path in (work_dir / "worker").iterdir()] == [bundle.digest()]
+
+
+def test_first_contacts_at_once_all_find_a_worker(toys: Scheduler, work_dir: Path) -> None:
+    with ThreadPoolExecutor(6) as pool:
+        sites = list(pool.map(lambda _: batch.provision(toy(), cluster(work_dir, site=False, python=PYTHON)), range(6)))
+    assert len({found.site and found.site.work_dir for found in sites}) == 1
+    worker = work_dir / "worker" / bundle.digest()
+    assert all((worker / name).read_bytes() == content for name, content in bundle.files().items())
 
 
 @pytest.mark.parametrize(("written", "place"), [("~", ""), ("~/", ""), ("~/deep er/it's", "deep er/it's")])
@@ -154,7 +167,7 @@ def little_room(size: int) -> Iterator[None]:
 def test_no_room_for_the_worker_is_an_error(toys: Scheduler, work_dir: Path) -> None:
     with little_room(100), pytest.raises(StagingError, match="cannot be used"):
         batch.provision(toy(), cluster(work_dir, site=False))
-    assert list((work_dir / "worker").glob(bundle.digest())) == []
+    assert list((work_dir / "worker").iterdir()) == []
     assert batch.provision(toy(), cluster(work_dir, site=False, python=PYTHON)).site is not None
 
 
@@ -312,7 +325,7 @@ def test_a_host_without_the_scheduler_says_so(toys: Scheduler, work_dir: Path) -
 
 def test_a_worker_that_is_gone_is_worth_another_try(toys: Scheduler, work_dir: Path) -> None:
     here = cluster(work_dir)
-    for gone in (work_dir / "worker" / bundle.digest() / "__main__.py", work_dir / "worker", work_dir):
+    for gone in (work_dir / "worker" / bundle.digest() / "complete", work_dir / "worker", work_dir):
         shutil.rmtree(gone) if gone.is_dir() else gone.unlink()
         with pytest.raises(StagingError, match="the worker is gone") as raised:
             submit(job(), here)
