@@ -84,7 +84,6 @@ class Known:
     def __init__(self, job: str, round: int) -> None:
         self.directory = os.path.join("jobs", job[:2], job)
         self._round = round
-        self._job = job
         self._path = os.path.join(self.directory, "supervisor-%d" % round)
 
     def alive(self) -> bool:
@@ -121,7 +120,7 @@ class Known:
             if not markers.exists(self.directory, self._round, task):
                 # Where the leader is gone its number may be somebody else's: the mark alone tells then.
                 leader = pid if _is(pid, began) else -1
-                families.append(processes.Family(leader, "%s.%d.%d" % (self._job, self._round, task)))
+                families.append(processes.Family(leader, processes.mark(self.directory, self._round, task)))
         if families:
             processes.end(families)
         for task in range(self._count()):

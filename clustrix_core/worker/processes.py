@@ -14,6 +14,11 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 MARK = "CLUSTRIX_SESSION"
 
 
+def mark(directory: str, round: int, task: int) -> str:
+    """Return what the processes of a task carry. No other task of this host has the same."""
+    return "%s %d.%d" % (os.path.realpath(directory), round, task)
+
+
 class Process:
     """What is known of a process. ``began`` tells it from a later one of the same number."""
 
@@ -73,7 +78,7 @@ class Family:
 
     def __init__(self, leader: int, mark: str) -> None:
         self.leader = leader
-        self._mark = ("%s=%s" % (MARK, mark)).encode("utf-8")
+        self._mark = os.fsencode("%s=%s" % (MARK, mark))
         self._known: "Dict[int, Process]" = {}
         self._scan_at = 0.0
 

@@ -95,9 +95,12 @@ class Slot:
 
     def _write(self, call: int, ended: "outcome.Outcome", seconds: float) -> None:
         header = dict(ended.header, call=call, run=self._run, seconds=round(seconds, 6), host=host(), peak=peak())
+        before = os.fstat(self._results).st_size
         try:
             write_all(self._results, records.pack(self._attempt.signer, header, ended.body))
         except OSError as error:
+            # On a full disk the room of what is half written is needed to say so. Nothing is written here any more.
+            os.ftruncate(self._results, before)
             print("clustrix: the result of call %d cannot be written: %s" % (call, error), file=sys.stderr)
             _flush()
             os._exit(CANNOT_WRITE)

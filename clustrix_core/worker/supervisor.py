@@ -113,7 +113,7 @@ class Supervisor:
             self._running[task] = self._start(task, slots)
 
     def _start(self, task: int, slots: "List[int]") -> Running:
-        mark = "%s.%d.%d" % (self._spec["id"], self._round, task)
+        mark = processes.mark(self._directory, self._round, task)
         pid = os.fork()
         if pid == 0:
             self._be_task(task, mark)

@@ -185,17 +185,14 @@ def test_eight_processes_make_every_call_once(tmp_path: Path, calls: int, slow: 
 
 
 def test_tasks_share_very_uneven_calls(tmp_path: Path) -> None:
-    # The first eight calls lie in one block of one task: alone it would need 8 × 0.4 s.
+    # The first eight calls lie in one block of one task.
     source = "import time\ndef f(x):\n    time.sleep(0.4 if x < 8 else 0)\n    return x"
     job = JobDir(tmp_path, tasks=4, chunk=16).function(by_value(source), each(range(200)))
-    start = time.monotonic()
     running = [job.start(task) for task in range(4)]
     assert [process.communicate(timeout=60)[1] for process in running] == [""] * 4
-    took = time.monotonic() - start
     assert job.values() == {x: x for x in range(200)}
-    assert took < 3.0
     ends = {record["call"]: record["run"].split(".")[1] for record in job.ends()}
-    assert len({ends[call] for call in range(8)}) > 1
+    assert len({ends[call] for call in range(8)}) > 2
 
 
 def test_a_call_that_never_lets_go_of_the_interpreter_does_not_keep_its_block(tmp_path: Path) -> None:

@@ -415,6 +415,17 @@ def test_killing_a_supervisor_that_does_not_listen_works_all_the_same(host: Host
     assert marker(job) == "CANCELLED 143 cancelled\n" and host.states(job) == ["GONE"]
 
 
+def test_a_job_of_the_same_name_in_another_work_dir_is_another_job(tmp_path: Path) -> None:
+    # Its processes have left the session and lost their parent: their mark alone tells whose they are.
+    hosts = [Host(tmp_path / name) for name in "ab"]
+    jobs = [host.launch(f"(setsid sleep 60 & echo $! >{host.work_dir}/pid); sleep 60") for host in hosts]
+    pids = [number(host.work_dir / "pid") for host in hosts]
+    hosts[0].kill(jobs[0])
+    assert gone(pids[0]) and not gone(pids[1]) and not marker(jobs[1])
+    hosts[1].kill(jobs[1])
+    assert gone(pids[1])
+
+
 def test_killing_unknown_jobs_is_no_error(host: Host) -> None:
     job = host.job("true")
     stranger = JobDir(host.work_dir / "elsewhere", "ffffffff")
