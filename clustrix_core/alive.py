@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
+from weakref import WeakSet
+
+_held: WeakSet[IO[bytes]] = WeakSet()
 
 
 def announce(home: Path) -> tuple[str, IO[bytes]]:
@@ -23,8 +27,19 @@ def announce(home: Path) -> tuple[str, IO[bytes]]:
         path = clients / name
         file = path.open("wb")
         if _lock(file) and path.exists():
+            _held.add(file)
             return name, file
         file.close()  # another process took it for a dead one's before it was locked
+
+
+def _let_go() -> None:
+    """In a forked child: its parent's lock must not outlive the parent in its children."""
+    for file in _held:
+        file.close()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go)
 
 
 def is_alive(home: Path, name: str) -> bool:

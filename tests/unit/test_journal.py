@@ -405,6 +405,22 @@ def test_a_kill_releases_liveness(tmp_path: Path) -> None:
     assert not alive.is_alive(tmp_path, name) and not alive.is_alive(tmp_path, name)
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_does_not_keep_its_parent_alive(tmp_path: Path) -> None:
+    code = CLIENT.replace("print(", "import os\nif not os.fork():\n    time.sleep(30)\n    os._exit(0)\nprint(")
+    client = python(code, tmp_path, start_new_session=True)
+    assert client.stdout
+    name = client.stdout.readline().strip()
+    assert alive.is_alive(tmp_path, name)
+    client.kill()
+    client.wait()
+    try:
+        assert not alive.is_alive(tmp_path, name)
+    finally:
+        os.killpg(client.pid, signal.SIGKILL)  # the child
+        client.communicate()
+
+
 def test_a_process_sees_itself_alive_and_others_not(tmp_path: Path) -> None:
     name, file = alive.announce(tmp_path)
     assert alive.is_alive(tmp_path, name)
