@@ -47,7 +47,7 @@ def _linked(job: JobSpec, cluster: Cluster) -> Mapping[str, Path]:
 def _command(dialect: Dialect, job: JobSpec, cluster: Cluster, linked: Mapping[str, Path]) -> str:
     # Another file system allows no link; then a copy it is.
     links = [
-        f"{{ ln -f -- {source} {name} 2>/dev/null || cp -- {source} {name} || exit 65; }}"
+        f"{{ ln -f -- {source} {name} 2>/dev/null || cp -- {source} {name} || undo; }}"
         for name, source in ((name, shlex.quote(str(path))) for name, path in linked.items())
     ]
     return "; ".join(
@@ -58,10 +58,10 @@ def _command(dialect: Dialect, job: JobSpec, cluster: Cluster, linked: Mapping[s
             f"cd -- {where(cluster)} || exit 65",
             "[ -O . ] || { echo it belongs to somebody else >&2; exit 66; }",
             f"[ -f worker/{bundle.digest()}/complete ] || exit {_NO_WORKER}",
-            f"fresh=; [ -d {job.dir} ] || fresh=yes",
             # Half a job is no use to anybody and fills a full disk further.
-            f"mkdir -p {job.dir} && cd ./{job.dir} && mkdir -p claims-{job.round} && tar -xof -"
-            f' || {{ [ -z "$fresh" ] || rm -rf -- ../../../{job.dir}; exit 65; }}',
+            f"fresh=; [ -d {job.dir} ] || fresh=yes",
+            f'undo() {{ [ -z "$fresh" ] || rm -rf -- {where(cluster)}/{job.dir}; exit 65; }}',
+            f"mkdir -p {job.dir} && cd ./{job.dir} && mkdir -p claims-{job.round} && tar -xof - || undo",
             *links,
             f"echo '{_STAGED}'",
             'umask "$old"',

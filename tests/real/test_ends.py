@@ -125,10 +125,12 @@ def test_the_process_of_the_call_dies(onlooker: Onlooker, how: str, code: int, w
 
 
 @only_slurm
-@pytest.mark.parametrize("directive", ["--output=/nosuch/directory/log", "--chdir=/nosuch/directory"])
-def test_the_node_cannot_start_it(onlooker: Onlooker, directive: str) -> None:
-    job = quick.options(directives=[directive]).submit()
-    error = onlooker.ending(job).error()
+def test_the_node_cannot_start_it(onlooker: Onlooker) -> None:
+    job = quick.options(directives=["--hold"]).submit()
+    shutil.rmtree(onlooker.directory(job))
+    ending = onlooker.ending(job)
+    onlooker.bed.run("scontrol", "release", onlooker.handle(job).native)  # type: ignore[union-attr]
+    error = ending.error()
     check(error, JobFailed, job, state="FAILED")
     assert "JobLaunchFailure" in error.reason
     assert error.exit_code

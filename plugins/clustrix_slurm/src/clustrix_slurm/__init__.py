@@ -10,7 +10,7 @@ from clustrix_core import batch
 from clustrix_core.hookspecs import hookimpl
 from clustrix_core.model import BackendInfo, Cluster, Fetched, JobHandle, JobSpec, JobStatus, LogChunk, Problem
 from clustrix_slurm import answers, probe
-from clustrix_slurm.directives import directives
+from clustrix_slurm.directives import directives, output
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class SlurmOptions:
 SLURM = batch.Dialect(
     name="slurm",
     directives=directives,
-    submit=lambda job, cluster: ["sbatch", "--parsable", f"job-{job.round}.sh"],
+    submit=lambda job, cluster: ["sbatch", "--parsable", *output(job, cluster), f"job-{job.round}.sh"],
     read_job_id=answers.read_job_id,
     queries=(
         batch.Query(answers.squeue, answers.read_squeue),

@@ -16,6 +16,8 @@ _NOT_RAW = re.compile(r"-[JaoDWM].*|--(job-name|array|output|chdir|wait|wrap|clu
 
 def directives(job: JobSpec, cluster: Cluster) -> Sequence[str]:
     """Return the ``#SBATCH`` lines of a job."""
+    if "\\" in (cluster.site.work_dir if cluster.site else cluster.work_dir):
+        raise ConfigError("work_dir: Slurm writes no logs below a directory with a backslash in its name")
     return [f"#SBATCH {option}" for option in [*_ours(job), *_resources(job), *_options(cluster), *_raw(job)]]
 
 
@@ -24,9 +26,21 @@ def _ours(job: JobSpec) -> Iterator[str]:
     if job.tasks > 1:
         limit = f"%{job.max_parallel}" if job.max_parallel else ""
         yield f"--array=0-{job.tasks - 1}{limit}"
-    yield f"--output=log-{job.round}.{'%a' if job.tasks > 1 else '0'}"
+    yield f"--output={_log(job)}"
     yield "--open-mode=append"  # a requeued job goes on in the same log
     yield "--kill-on-invalid-dep=yes"  # without it a job whose dependency failed stays pending for ever
+
+
+def _log(job: JobSpec) -> str:
+    return f"log-{job.round}.{'%a' if job.tasks > 1 else '0'}"
+
+
+def output(job: JobSpec, cluster: Cluster) -> Sequence[str]:
+    """Return the option that sbatch needs besides: Slurm reads patterns in the directory's own name as well."""
+    work_dir = cluster.site.work_dir if cluster.site else ""
+    if "%" not in work_dir:
+        return ()
+    return (f"--output={work_dir.replace('%', '%%')}/{job.dir}/{_log(job)}",)
 
 
 def _resources(job: JobSpec) -> Iterator[str]:
