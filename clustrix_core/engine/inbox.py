@@ -71,6 +71,7 @@ class Inbox:
         return {
             task: [p for first, count in claims for p in range(first, first + count) if holders[p] == (count, task)]
             for task, (_, claims) in latest.items()
+            if all(count for _, count in claims)  # it said that it ended by itself: nothing was running
         }
 
     def changed(self) -> bool:
