@@ -26,6 +26,9 @@ _LOG_SIZE = 1 << 20
 KEPT = 1 << 18  # bytes of a log that come home by themselves: it must outlive its directory, and cost next to nothing
 _LOG = re.compile(rb"clustrix: log (\d+)\n")
 
+# Only whole names are removed: of a request that is cut off the last line may name the directory of all jobs.
+_DISCARD = r"s/^X \(jobs\/[0-9a-f][0-9a-f]\/[0-9a-f][0-9a-f]*\)$/\1/p"
+
 # stdin: "X directory" for each job to remove, then "J directory" for each other, each followed by "name size" of what
 # is here. One ls for all directories, one awk that compares; only files that differ cost more: results and logs grow,
 # of them the new bytes are sent; other files are replaced, so they are sent whole. Each is sent as a line "F path from
@@ -33,7 +36,7 @@ _LOG = re.compile(rb"clustrix: log (\d+)\n")
 _SCRIPT = (
     # What changes the columns or the units of ls -l.
     "unset TIME_STYLE QUOTING_STYLE LS_BLOCK_SIZE BLOCK_SIZE; export LC_ALL=C;"
-    " list=$(cat); case $list in X*) printf '%s\\n' \"$list\" | sed -n 's/^X //p' | xargs rm -rf --;; esac;"
+    f" list=$(cat); case $list in X*) printf '%s\\n' \"$list\" | sed -n '{_DISCARD}' | xargs rm -rf --;; esac;"
     f" echo '{_BEGIN.decode()}';"
     " { printf '%s\\n=\\n' \"$list\";"
     " printf '%s\\n' \"$list\" | sed -n 's/^J //p' | xargs ls -lnq /dev/null 2>/dev/null; } | awk '"
@@ -194,8 +197,10 @@ class _Mirror:
         job, name = head[2].decode(), head[3].decode("utf-8", "replace")
         if job not in self.jobs or not _NAME.fullmatch(name):
             raise CommandError(f"fetching results failed: {name!r} of {job!r} was not asked for")
-        self._file = _File(head[1], self.into, job, name, int(head[4]))
-        self._left = int(head[5]) - int(head[4])
+        start, end = int(head[4]), int(head[5])
+        if end < start:
+            raise self._damaged(head[0])
+        self._file, self._left = _File(head[1], self.into, job, name, start), end - start
 
     def _body(self, view: memoryview) -> memoryview:
         part = view[: self._left]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -12,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from clustrix_core import batch
-from clustrix_core.batch.fetch import KEPT
+from clustrix_core.batch.fetch import _SCRIPT, KEPT
 from clustrix_core.errors import CommandError, TransportError
 from clustrix_core.model import Cluster
 from clustrix_core.transport import DEADLINE, Completed
@@ -230,6 +231,15 @@ def test_discarded_jobs_go_and_others_stay(work_dir: Path, mirror: Path) -> None
     assert (work_dir / handle().dir / "results-0.0.0.0").exists()
 
 
+def test_a_request_that_is_cut_off_removes_nothing_else(work_dir: Path, mirror: Path) -> None:
+    kept = put(work_dir, handle(), {"results-0.0.0.0": b"kept"})
+    request = f"X {handle(OTHER).dir}\nX {handle().dir}"
+    for length in range(len(request)):
+        if not request[:length].endswith(handle().dir):
+            Local().run(f"cd -- {shlex.quote(str(work_dir))} && {{ {_SCRIPT}; }}", [request[:length].encode()])
+            assert kept.exists(), request[:length]
+
+
 class Tampering:
     """A transport that changes what comes back."""
 
@@ -338,6 +348,7 @@ def test_a_broken_connection_loses_nothing_that_came(work_dir: Path, mirror: Pat
         b"F jobs/01/0123456789abcdef/.bashrc 0 4",
         b"F jobs/01/0123456789abcdef/results-0/x 0 4",
         b"F jobs/01/../results-0.0.0.0 0 4",
+        b"F jobs/01/0123456789abcdef/results-0.0.0.0 9 4",  # backwards
         b"nonsense",
         b"\xff\xfe",
         b"x" * 5000,
