@@ -191,6 +191,8 @@ def _put_before(error: BaseException, traceback: BaseException) -> None:
         seen.add(id(last))
         link = last.__cause__ or (None if last.__suppress_context__ else last.__context__)
         if link is None:
+            # What `raise ... from None` hides stays hidden, behind it.
+            traceback.__context__, traceback.__suppress_context__ = last.__context__, True
             last.__context__, last.__suppress_context__ = traceback, False
             return
         last = link

@@ -187,13 +187,16 @@ class Luggage:
         """Take the source of a module that nobody has imported here; return the modules that it imports."""
         spec = _find(name)
         is_package = spec is not None and spec.submodule_search_locations is not None
-        file = spec.origin if spec is not None and spec.origin else f"<{name}>"
+        file = spec.origin if spec is not None and spec.origin else ""
         try:
-            source = Path(file).read_bytes() if spec is not None and spec.origin else b""
+            source = Path(file).read_bytes() if file else b""  # a package may have no file
+        except OSError:
+            return set()
+        self.sources[name] = (source, file or f"<{name}>", is_package)
+        try:
             code = compile(source, file, "exec", dont_inherit=True)
-        except (OSError, SyntaxError, ValueError):
-            source, code = b"", compile("", file, "exec")
-        self.sources[name] = (source, file, is_package)
+        except (SyntaxError, ValueError):  # who imports it there will be told
+            return set()
         return _wanted(code, name if is_package else name.rpartition(".")[0])
 
     def check(self, functions: Iterable[FunctionType]) -> None:

@@ -80,12 +80,19 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             return exceptions.reduce_exception(obj, PROTOCOL)
         if isinstance(obj, functools._lru_cache_wrapper) and not _is_found_by_name(obj):
             return pickling.cached, (obj.__wrapped__, obj.cache_parameters())
+        if type(obj) is functools.singledispatchmethod:  # from Python 3.13 on it holds weak references
+            return functools.singledispatchmethod, (obj.func,), {"dispatcher": obj.dispatcher}
+        if type(obj) is functools.cached_property:  # before Python 3.12 it holds a lock
+            return functools.cached_property, (obj.func,), {"attrname": obj.attrname, "__doc__": obj.__doc__}
         if isinstance(obj, ModuleType):
             return self._module(obj)
         reduced = super().reducer_override(obj)
         if isinstance(obj, FunctionType) and isinstance(reduced, tuple):
             self.functions.append(obj)
             self.needed.update(modules.imported_by(obj))
+            if hasattr(obj, "dispatch") and hasattr(obj, "registry"):  # functools.singledispatch: holds weak references
+                known = vars(obj)["__wrapped__"], dict(obj.registry)
+                return pickling.dispatching, (), known, None, None, pickling.teach
         return reduced
 
     def _module(self, module: ModuleType) -> Any:

@@ -89,7 +89,7 @@ def _shown(value: "Any", body: Parts) -> "Optional[Dict[str, Any]]":
     if sum(body.sizes()) > _SHOWN:
         return None
     try:
-        text = json.dumps(value, allow_nan=False)
+        text = json.dumps(value, allow_nan=False, indent=2)  # as it will be written: that costs the deepest stack
     except (TypeError, ValueError, RecursionError):
         return None
     return {"value": value} if len(text) <= _SHOWN else None

@@ -122,6 +122,18 @@ def _over(cloudpickle: "ModuleType") -> "Type[Any]":
 _FUNCTION = type(dump)
 
 
+def dispatching() -> "Any":
+    """Return a ``functools.singledispatch`` function that knows nothing yet."""
+    return functools.singledispatch(lambda first: None)
+
+
+def teach(function: "Any", known: "Tuple[Any, Dict[type, Any]]") -> None:
+    """Give a ``functools.singledispatch`` function its default and what it calls for which class."""
+    for cls, implementation in known[1].items():
+        function.register(cls, implementation)
+    functools.update_wrapper(function, known[0])
+
+
 def cached(function: "Callable[..., Any]", parameters: "Dict[str, Any]") -> "Any":
     """Return a function with an empty ``functools.lru_cache``: what such a function is pickled as."""
     return functools.lru_cache(**parameters)(function)

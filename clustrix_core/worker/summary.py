@@ -35,11 +35,12 @@ def write(attempt: Attempt, code: int, facts: "Dict[str, Any]") -> None:
     alone = spec["tasks"] == 1 and attempt.round == 0
     path = attempt.path("result.json" if alone else "result-%d.%d.json" % (attempt.round, attempt.task))
     try:
-        with open(path + ".new", "w", encoding="utf-8") as file:
+        # Half a surrogate pair, which UTF-8 has no bytes for, is written as JSON escapes it.
+        with open(path + ".new", "w", encoding="utf-8", errors="backslashreplace") as file:
             json.dump(summary, file, indent=2, ensure_ascii=False)
             file.write("\n")
         os.rename(path + ".new", path)
-    except OSError as error:
+    except (OSError, RecursionError) as error:
         print("clustrix: no summary: %s" % error)
 
 
