@@ -91,9 +91,26 @@ def _impossible(asked: Resources, rooms: Sequence[_Room]) -> Iterator[Problem]:
 
 def _not_shared(cluster: Cluster, site: Site) -> Iterator[Problem]:
     """Ask a compute node for work_dir, if one answers soon."""
-    partition = f"-p {shlex.quote(cluster.resources.partition)} " if cluster.resources.partition else ""
-    test = shlex.quote(f"test -O {shlex.quote(site.work_dir)} || echo clustrix: not here")
-    asked = cluster.transport.run(f"srun --immediate=20 -N1 -n1 -t1 {partition}-J clustrix-doctor -D / sh -c {test}")
+    wanted = {name: getattr(cluster.resources, name) for name in ("partition", "account", "qos", "constraint")}
+    wanted["reservation"] = cluster.options.reservation
+    asking = [f"--{name}={value}" for name, value in wanted.items() if value is not None]
+    test = f"test -O {shlex.quote(site.work_dir)} || echo clustrix: not here"
+    srun = [
+        "srun",
+        "--immediate=20",
+        "-N1",
+        "-n1",
+        "-t1",
+        *asking,
+        "-J",
+        "clustrix-doctor",
+        "-D",
+        "/",
+        "sh",
+        "-c",
+        test,
+    ]
+    asked = cluster.transport.run(shlex.join(srun))
     if "clustrix: not here" in asked.text:
         yield Problem(
             "error",
