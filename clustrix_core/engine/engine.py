@@ -40,6 +40,7 @@ from clustrix_core.resources import Resources
 _log = logging.getLogger("clustrix.engine")
 SUBMITTERS = 4
 ATTEMPTS = 6  # submissions of one job whose reply was lost, each after looking for it
+NOBODY = "nobody"  # owns what is to be finished by whoever comes
 TAIL = 4096  # bytes of the log that an error shows
 LOGS = 16  # tasks of one round whose logs are read for that
 
@@ -117,23 +118,27 @@ class Engine:
         self._start(flight)
         return flight
 
-    def _start(self, flight: Flight, *, look_first: bool = False) -> None:
+    def _start(self, flight: Flight) -> None:
         with self._lock:
             self._flights[flight.spec.id] = flight
-            self._submissions[flight.spec.id] = self._pool.submit(self._submit, flight, look_first)
+            self._submissions[flight.spec.id] = self._pool.submit(self._submit, flight)
 
-    def _submit(self, flight: Flight, look_first: bool) -> None:
+    def _submit(self, flight: Flight) -> None:
         try:
-            self._deliver_to_cluster(flight, look_first)
+            self._deliver_to_cluster(flight)
         except BaseException as error:
-            self._refused(flight, error)
+            if flight.orphan and isinstance(error, ClustrixError) and error.transient:
+                self._put_off(flight, error)
+            else:
+                self._refused(flight, error)
 
-    def _deliver_to_cluster(self, flight: Flight, look_first: bool) -> None:
+    def _deliver_to_cluster(self, flight: Flight) -> None:
         cluster = self.places.ready(flight.cluster, fresh=flight.spec.calls > 1)
         assert cluster.site is not None
         payload.same_python(cluster)
         spec = flight.spec
-        handle = self._found(spec, cluster) if look_first else None
+        handle = self._found(spec, cluster) if flight.orphan else None
+        flight.orphan = False
         if handle is None:
             spec = shape(spec, cluster.site, len(flight.todo) if spec.round else None)
             flight.entry.spec.update(_spec_json(spec))
@@ -151,12 +156,14 @@ class Engine:
         script = self.dispatch.render_script(spec, cluster)
         unsure = purged = False
         for attempt in range(ATTEMPTS):
-            if flight.withdrawn:
+            if flight.withdrawn and not unsure:
                 break
             try:
                 if purged:
                     cluster = self.places.ready(cluster, again=True)
                 handle = self._found(spec, cluster) if unsure else None
+                if handle is None and flight.withdrawn:
+                    break
                 return handle or self.dispatch.submit(spec, script, cluster), cluster
             except ClustrixError as error:
                 if not error.transient or attempt == ATTEMPTS - 1:
@@ -195,6 +202,14 @@ class Engine:
         names = [*texts, "payload"] if not spec.round else list(texts)
         return {name: outbox / name for name in names}
 
+    def _put_off(self, flight: Flight, error: ClustrixError) -> None:
+        """The cluster cannot be asked what has become of an orphan: it stays one, for the next who looks."""
+        self.journal.adopt(flight.spec.id, self.name, NOBODY)
+        self._forget(flight)
+        for call in flight.missing:
+            flight.arrived.add(call)
+            flight.deliver(call, None, error)
+
     def _refused(self, flight: Flight, error: BaseException) -> None:
         if not isinstance(error, ClustrixError):
             error = _wrapped(error)
@@ -220,6 +235,8 @@ class Engine:
         """A round is over: deliver the errors of the calls that will never come, or send what is left once more."""
         ended, left = flight.sort_out()
         errors = dict(self._explained(flight, ended))
+        if flight.withdrawn:
+            errors.update(dict.fromkeys(left, _cancelled(flight)))
         flight.entry.ends.update(ends.write(errors))
         flight.arrived.update(errors)
         self.monitor(flight.cluster).drop(flight)
@@ -328,15 +345,28 @@ class Engine:
         if entry.owner == self.name or alive.is_alive(self.home, entry.owner):
             threading.Thread(target=self._wait_for_owner, args=(flight,), daemon=True).start()
         elif self.journal.adopt(entry.id, entry.owner, self.name):
-            self._start(flight, look_first=True)
+            flight.orphan = True
+            self._start(flight)
+        else:  # another client was faster
+            threading.Thread(target=self._wait_for_owner, args=(flight,), daemon=True).start()
 
     def _wait_for_owner(self, flight: Flight) -> None:
+        try:
+            self._follow_owner(flight)
+        except Exception as error:  # nobody else would tell the callers
+            for call in flight.missing:
+                flight.arrived.add(call)
+                flight.deliver(call, None, error)
+
+    def _follow_owner(self, flight: Flight) -> None:
         entry = flight.entry
         while entry.phase == "intent":
             time.sleep(0.2)
             entry = self.journal.get(entry.id)
             if entry.phase == "intent" and not (entry.owner == self.name or alive.is_alive(self.home, entry.owner)):
-                flight.entry = entry
+                # As it was sent, if it was: with the tasks that its owner had cut it into.
+                flight.entry, flight.spec = entry, _job_spec(entry)
+                flight.todo = entry.spec.get("todo") or flight.todo
                 self._take_over(flight)
                 return
         flight.entry = entry
@@ -368,16 +398,19 @@ class Engine:
         flight.withdrawn = True
         with self._lock:
             submission = self._submissions.get(flight.spec.id)
-        if submission is not None and not submission.cancel():
+        # An orphan may have been submitted: it is looked for first.
+        if submission is not None and (flight.orphan or not submission.cancel()):
             submission.result()
         if not flight.missing:
             return False
         if flight.handle is not None:
-            self.dispatch.cancel([flight.handle], flight.cluster)
+            try:
+                self.dispatch.cancel([flight.handle], flight.cluster)
+            except BaseException:
+                flight.withdrawn = False  # it goes on
+                raise
             self.monitor(flight.cluster).drop(flight)
-        error = CancelledByCaller(
-            f"{flight.spec.label} (job {flight.spec.id}) was cancelled here", job=flight.spec.id, state="CANCELLED"
-        )
+        error = _cancelled(flight)
         missing = flight.missing
         flight.entry.ends.update(ends.write(dict.fromkeys(missing, error)))
         flight.arrived.update(missing)
@@ -442,15 +475,18 @@ class Engine:
     def _finish_orphans(self) -> None:
         """Finish what clients that died had promised to submit."""
         for entry in self.journal.intents():
-            if not alive.is_alive(self.home, entry.owner) and self.journal.adopt(entry.id, entry.owner, self.name):
-                try:
-                    cluster = self.places.cluster(places.from_json(entry.settings), _resources(entry))
-                except ClustrixError:
-                    continue  # its plugin or configuration is gone; `clustrix jobs` still shows it
+            if alive.is_alive(self.home, entry.owner):
+                continue
+            try:
+                cluster = self.places.cluster(places.from_json(entry.settings), _resources(entry))
+            except ClustrixError:
+                continue  # its plugin or configuration is gone; `clustrix jobs` still shows it
+            if self.journal.adopt(entry.id, entry.owner, self.name):
                 flight = self._flight(entry, cluster, lambda call, value, error: None)
                 flight.read()
                 self._deliver_ends(flight)
-                self._start(flight, look_first=True)
+                flight.orphan = True
+                self._start(flight)
 
 
 def _piece(log: Path, since: int) -> LogChunk:
@@ -480,6 +516,11 @@ def _resources(entry: Entry) -> Resources:
 def _cwd(settings: ClusterConfig) -> str | None:
     # Without a host the job runs where the client's files are, so relative paths go on meaning the same.
     return None if settings.host else os.getcwd()
+
+
+def _cancelled(flight: Flight) -> CancelledByCaller:
+    job = flight.spec.id
+    return CancelledByCaller(f"{flight.spec.label} (job {job}) was cancelled here", job=job, state="CANCELLED")
 
 
 def _wrapped(error: BaseException) -> ClustrixError:

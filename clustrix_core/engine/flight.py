@@ -43,6 +43,7 @@ class Flight:
     started: float | None = None
     over_since: float | None = None
     withdrawn: bool = False
+    orphan: bool = False  # a client that has died may have submitted it: it is looked for first
     completed: Callable[[], None] = lambda: None
 
     @property

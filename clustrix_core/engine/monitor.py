@@ -145,6 +145,7 @@ class Monitor:
             self.drop(flight)
             for call in flight.missing:
                 flight.deliver(call, None, error)
+        self._tidy_at = None  # what is left can wait: a cluster that refuses us is not to be asked again and again
 
 
 def _handles(flights: Iterable[Flight]) -> list[JobHandle]:

@@ -1,0 +1,228 @@
+"""What becomes of jobs whose cluster, or whose other client, fails at a bad moment: nobody waits for ever."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clustrix_core import alive, journal
+from clustrix_core.api.job import Job
+from clustrix_core.config import ClusterConfig
+from clustrix_core.engine import Engine, Flight, Request
+from clustrix_core.errors import AuthenticationError, CancelledByCaller, ClustrixError, TransportError
+from clustrix_core.hookspecs import hookimpl
+from clustrix_core.model import BackendInfo, Cluster, Fetched, JobHandle, JobSpec, JobState, JobStatus, LogChunk, Site
+from clustrix_core.plugins import Plugins
+
+
+@dataclass(frozen=True)
+class Options:
+    """There are none."""
+
+
+class Toy:
+    """A backend that does what its attributes say; ``calls`` notes the hooks that were called."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.fails: dict[str, list[ClustrixError]] = {}
+        self.found: JobHandle | None = None
+
+    def _called(self, hook: str) -> None:
+        self.calls.append(hook)
+        if self.fails.get(hook):
+            raise self.fails[hook].pop(0)
+
+    @hookimpl
+    def describe_backend(self) -> BackendInfo:
+        return BackendInfo("toy", Options)
+
+    @hookimpl
+    def check(self, cluster: Cluster) -> list[Any]:
+        return []
+
+    @hookimpl
+    def provision(self, cluster: Cluster) -> Cluster:
+        return cluster.at(Site("/nowhere", sys.version_info[:2], "me", seen=time.time()))
+
+    @hookimpl
+    def render_script(self, job: JobSpec, cluster: Cluster) -> str:
+        return "#!/bin/sh\n"
+
+    @hookimpl
+    def submit(self, job: JobSpec, script: str, cluster: Cluster) -> JobHandle:
+        self._called("submit")
+        return JobHandle(job.id, job.name, "1", job.tasks, job.round)
+
+    @hookimpl
+    def find(self, job: JobSpec, cluster: Cluster) -> JobHandle | None:
+        self._called("find")
+        return JobHandle(job.id, job.name, "1", job.tasks, job.round) if self.found else None
+
+    @hookimpl
+    def status(self, handles: list[JobHandle], cluster: Cluster) -> dict[str, JobStatus]:
+        return {handle.job: JobStatus(JobState.RUNNING) for handle in handles}
+
+    @hookimpl
+    def fetch(self, handles: list[JobHandle], into: Path, cluster: Cluster) -> dict[str, Fetched]:
+        self._called("fetch")
+        return {handle.job: Fetched() for handle in handles}
+
+    @hookimpl
+    def logs(self, handle: JobHandle, cluster: Cluster, since: int) -> LogChunk:
+        return LogChunk("", 0)
+
+    @hookimpl
+    def cancel(self, handles: list[JobHandle], cluster: Cluster) -> None:
+        self._called("cancel")
+
+
+SETTINGS = ClusterConfig(name="there", backend="toy")
+LOST = TransportError("the connection broke")
+
+
+@pytest.fixture
+def toy() -> Toy:
+    return Toy()
+
+
+@pytest.fixture
+def make(tmp_path: Path, toy: Toy, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], Engine]]:
+    made: list[Engine] = []
+    monkeypatch.setattr(time, "sleep", lambda seconds, sleep=time.sleep: sleep(min(seconds, 0.01)))
+
+    def new() -> Engine:
+        plugins = Plugins()
+        plugins.register(toy, "toy")
+        made.append(Engine(tmp_path / "home", plugins))
+        return made[-1]
+
+    yield new
+    for engine in made:
+        engine.close()
+
+
+def submit(engine: Engine, calls: int = 1) -> tuple[Job[Any], Flight]:
+    job: Job[Any] = Job()
+    request = Request("f", "call", SETTINGS, SETTINGS.resources, calls, Path.touch, {})
+    flight = engine.submit(request, job._deliver)
+    job._bind(engine, flight)
+    return job, flight
+
+
+def orphan(engine: Engine) -> str:
+    """A job whose client has died before it knew whether the scheduler had it."""
+    _, flight = submit(engine)
+    engine._submissions[flight.spec.id].result(10)
+    engine.monitor(flight.cluster).drop(flight)
+    engine._forget(flight)
+    with engine.journal._writing() as db:
+        db.execute("update jobs set phase = 'intent', handle = null, owner = 'dead' where id = ?", (flight.spec.id,))
+    return flight.spec.id
+
+
+def until(what: Callable[[], object]) -> None:
+    end = time.monotonic() + 10
+    while not what():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_a_cluster_that_refuses_us_is_not_asked_again_and_again(make: Callable[[], Engine], toy: Toy) -> None:
+    engine = make()
+    job, _ = submit(engine)
+    toy.fails["fetch"] = [AuthenticationError("no") for _ in range(10000)]
+    assert isinstance(job.exception(10), AuthenticationError)
+    threading.Event().wait(1.5)  # longer than what is left over waits for another reason to call
+    assert 10000 - len(toy.fails["fetch"]) <= 2
+
+
+def test_a_cancellation_that_did_not_get_through_leaves_the_job_going(make: Callable[[], Engine], toy: Toy) -> None:
+    engine = make()
+    job, flight = submit(engine)
+    engine._submissions[flight.spec.id].result(10)
+    toy.fails["cancel"] = [LOST]
+    with pytest.raises(TransportError):
+        job.cancel()
+    assert not flight.withdrawn and not job.done()
+    assert job.cancel() and job.cancelled()
+
+
+def test_calls_that_no_task_had_begun_end_with_a_cancellation(
+    make: Callable[[], Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = make()
+    job, flight = submit(engine)
+    engine._submissions[flight.spec.id].result(10)
+    monkeypatch.setattr(flight, "sort_out", lambda: ({}, [0]))
+    flight.withdrawn = True  # somebody is about to cancel
+    engine.land(flight)
+    with pytest.raises(CancelledByCaller):
+        job.result(5)
+    assert engine.journal.get(job.id).state == "CANCELLED"
+
+
+def test_a_job_whose_reply_was_lost_is_looked_for_when_it_is_cancelled(make: Callable[[], Engine], toy: Toy) -> None:
+    engine = make()
+    entered, go_on = threading.Event(), threading.Event()
+
+    def lose(hook: str) -> None:
+        toy.calls.append(hook)
+        if hook == "submit":
+            entered.set()
+            go_on.wait(10)
+            toy.found = JobHandle("", "", "")
+            raise LOST
+
+    toy._called = lose  # type: ignore[method-assign]
+    job, flight = submit(engine)
+    entered.wait(10)
+    flight.withdrawn = True
+    go_on.set()
+    assert job.cancel()
+    assert toy.calls.count("submit") == 1 and "cancel" in toy.calls
+
+
+def test_an_orphan_that_cannot_be_asked_for_stays_one(make: Callable[[], Engine], toy: Toy) -> None:
+    lost = orphan(make())
+    toy.fails["find"] = [LOST]
+    engine = make()
+    until(lambda: not toy.fails["find"] and not engine._submissions)
+    entry = engine.journal.get(lost)
+    assert (entry.phase, alive.is_alive(engine.home, entry.owner)) == (journal.INTENT, False)
+    toy.found = JobHandle("", "", "")
+    job: Job[Any] = Job()
+    engine.attach(lost, job._deliver)
+    until(lambda: engine.journal.get(lost).phase == journal.SUBMITTED)
+    assert toy.calls.count("submit") == 1
+
+
+def test_who_comes_second_to_an_orphan_waits_for_the_first(
+    make: Callable[[], Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = make()
+    lost = orphan(engine)
+    adopt = engine.journal.adopt
+    monkeypatch.setattr(engine.journal, "adopt", lambda job, before, owner: adopt(job, before, "other") and False)
+    flight = engine.attach(lost, lambda call, value, error: None)
+    monkeypatch.setattr(engine.journal, "adopt", adopt)
+    until(lambda: flight.handle is not None)  # the other died as well
+
+
+def test_whoever_waits_for_another_client_hears_of_a_failure(
+    make: Callable[[], Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = make()
+    lost = orphan(engine)
+    job: Job[Any] = Job()
+    monkeypatch.setattr(alive, "is_alive", lambda home, name: True)
+    engine.attach(lost, job._deliver)
+    engine.journal.forget(lost)  # `clustrix clean`
+    assert isinstance(job.exception(10), ClustrixError)
