@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
-from clustrix_core.errors import AuthenticationError
+from clustrix_core.errors import AuthenticationError, TransportError
 from clustrix_core.transport.identity import agent_at, public_half
 from clustrix_core.transport.ssh_config import Route
 
@@ -147,6 +147,11 @@ class Authenticator:
 
     def _stop_if_cut_off(self, transport: paramiko.Transport, error: Exception) -> None:
         if not transport.is_active():
+            if len(self._tried) <= 1:  # no host hangs up at the first wrong key
+                raise TransportError(
+                    f"{self.route.where}: the connection broke during the login ({error})",
+                    hint="Run it again; where that does not help, the host bars this user or address.",
+                ) from error
             self._refuse([], f"; the host hung up ({error})")
 
     def _refuse(self, left: Sequence[str], more: str = "") -> NoReturn:

@@ -46,8 +46,9 @@ def exchange(
     try:
         channel.exec_command(command)
     except (paramiko.SSHException, EOFError, OSError) as error:
-        alive = channel.get_transport().is_active()
-        raise (Refused if alive else Unfinished)(str(error)) from error
+        # A broken connection shows as what had broken it, perhaps a moment before it is known to be inactive.
+        said_no = isinstance(error, paramiko.SSHException) and channel.get_transport().is_active()
+        raise (Refused if said_no else Unfinished)(str(error)) from error
     return _Exchange(channel, stdin, sink, idle).run()
 
 
