@@ -130,10 +130,12 @@ class Journal:
             db.execute(f"insert into jobs ({names}) values ({', '.join('?' * len(row))})", list(row.values()))
 
     def submitted(self, job: str, handle: JobHandle) -> None:
-        """Write that the scheduler has accepted a job, with what finds it again."""
+        """Write that the scheduler has accepted a job, with what finds it again; not if it was over before."""
         values = (json.dumps(handle.to_json()), SUBMITTED, _FILES, job)
         with self._writing() as db:
-            db.execute("update jobs set handle = ?, phase = ?, on_cluster = ? where id = ?", values)
+            db.execute(
+                "update jobs set handle = ?, phase = ?, on_cluster = ? where id = ? and phase = 'intent'", values
+            )
 
     def again(self, entry: Entry, owner: str) -> bool:
         """Write the intent of a follow-up round, and which calls have ended before it.

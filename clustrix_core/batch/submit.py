@@ -61,7 +61,9 @@ def _command(dialect: Dialect, job: JobSpec, cluster: Cluster, linked: Mapping[s
             # Half a job is no use to anybody and fills a full disk further.
             f"fresh=; [ -d {job.dir} ] || fresh=yes",
             f'undo() {{ [ -z "$fresh" ] || rm -rf -- {where(cluster)}/{job.dir}; exit 65; }}',
-            f"mkdir -p {job.dir} && cd ./{job.dir} && mkdir -p claims-{job.round} && tar -xof - || undo",
+            f"mkdir -p {job.dir} && cd ./{job.dir} && mkdir -p claims-{job.round} && rm -f {script_name(job)} || undo",
+            # tar takes a stream that was cut between two files for a whole one; the script comes last.
+            f"tar -xof - && [ -f {script_name(job)} ] || undo",
             *links,
             f"echo '{_STAGED}'",
             'umask "$old"',
@@ -76,9 +78,7 @@ def script_name(job: JobSpec) -> str:
 
 
 def _tar(job: JobSpec, script: str, linked: Mapping[str, Path]) -> Iterator[bytes]:
-    """Yield the files of a job as a tar stream, in chunks, without holding a large one in memory."""
-    text = script.encode()
-    yield _head(script_name(job), len(text)) + _padded(text)
+    """Yield a job's files, its script last, as a tar stream in chunks, without holding a large one in memory."""
     for name, path in job.files.items():
         if name in linked:
             continue
@@ -92,6 +92,8 @@ def _tar(job: JobSpec, script: str, linked: Mapping[str, Path]) -> Iterator[byte
         if sent != size:
             raise StagingError(f"{path} changed while it was being sent")
         yield _padded(b"", size)
+    text = script.encode()
+    yield _head(script_name(job), len(text)) + _padded(text)
     yield b"\0" * 2 * tarfile.BLOCKSIZE
 
 

@@ -147,6 +147,8 @@ class Engine:
             handle, cluster = self._send(flight, spec, cluster)
         if handle is None:
             return
+        if self.journal.get(spec.id).phase == OVER:
+            self.dispatch.cancel([handle], cluster)  # another client of this user has cancelled it meanwhile
         flight.cluster = cluster
         flight.take_off(spec, handle)
         self.monitor(cluster).watch(flight)

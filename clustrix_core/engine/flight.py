@@ -16,6 +16,7 @@ from clustrix_core.model import Cluster, JobHandle, JobSpec, JobState, JobStatus
 
 GRACE = 2.0  # seconds between a scheduler's word of a failure and believing that no result will come
 LAG = 60.0  # the same after a success: shared file systems show new files late
+OUTAGE = 3600.0  # seconds for which those who could tell may fail to answer, with nothing else heard of a job
 UNKNOWN_FOR = 180.0  # seconds without a trace after which a job is LOST
 _KILLED = (9, 15)  # what schedulers send; not by name, which Windows lacks
 CLAIM_RESULT = Callable[[int, object, BaseException | None], None]
@@ -40,6 +41,7 @@ class Flight:
     news: float = field(default_factory=time.monotonic)
     asked: float = 0.0
     unknown_since: float | None = None
+    known: float = field(default_factory=time.monotonic)
     started: float | None = None
     over_since: float | None = None
     withdrawn: bool = False
@@ -110,7 +112,7 @@ class Flight:
         """Take in what the scheduler said."""
         self.asked = now
         if status.state is JobState.UNKNOWN:
-            if status.reason:  # somebody could not be asked: an outage is no end
+            if status.reason and now - self.known < OUTAGE:  # somebody could not be asked: an outage is no end
                 return
             # Since it first said so: while nobody could be asked, nothing was said.
             self.unknown_since = self.unknown_since or now
@@ -119,7 +121,7 @@ class Flight:
             tried = f"neither the scheduler nor the job directory has known it for {UNKNOWN_FOR:.0f} s"
             status = JobStatus(JobState.LOST, reason=tried)
         else:
-            self.unknown_since = None
+            self.unknown_since, self.known = None, now
         if status.state is JobState.RUNNING and self.started is None:
             self.started = now
         self.status = status

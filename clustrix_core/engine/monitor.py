@@ -92,7 +92,8 @@ class Monitor:
     def _poll(self, flights: list[Flight]) -> None:
         dispatch, journal = self._engine.dispatch, self._engine.journal
         garbage = journal.garbage(self.cluster.name) if self._tidy_at is not None else []
-        dispatch.fetch([*_handles(flights), *garbage], self._engine.mirrors, self.cluster)
+        if flights or garbage:
+            dispatch.fetch([*_handles(flights), *garbage], self._engine.mirrors, self.cluster)
         if garbage:
             journal.removed(garbage)
         self._tidy_at = None

@@ -217,7 +217,7 @@ def test_one_channel_fetches_any_number_of_finished_jobs(wire: Wire, tmp_path: P
     environment = {**os.environ, "CLUSTRIX_CONFIG": str(file), "CLUSTRIX_HOME": str(home)}
     subprocess.run([sys.executable, "-c", script], env=environment, cwd=tmp_path, check=True, timeout=90)
     jobs = wire.server.user.home / ".clustrix/jobs"
-    until(lambda: len(list(jobs.glob("*/*/status-0.0"))) == 30, "all have ended")
+    until(lambda: len(list(jobs.glob("*/*/status-0.0"))) == 30, "all have ended", 90)
     entries = session.engine().journal.entries()
     engine, flight = clustrix.get_job(entries[0].id)._known
     clustrix.get_job(entries[0].id).result(60)

@@ -11,10 +11,11 @@ import stat
 import sys
 import tarfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,6 +24,7 @@ from clustrix_core.batch.submit import _tar
 from clustrix_core.errors import ConfigError, StagingError, SubmitRejected, TransportError
 from clustrix_core.model import Cluster, JobSpec, Problem, Site
 from clustrix_core.resources import Resources
+from clustrix_core.transport import Completed, Transport
 from clustrix_core.transport.counting import Counting
 from tests.unit.schedulers import JOB, Scheduler, cluster, job, toy, toys
 
@@ -354,7 +356,7 @@ def test_a_file_that_shrinks_while_it_is_sent_is_an_error(toys: Scheduler, work_
 
     def stream() -> Iterator[bytes]:
         for number, part in enumerate(_tar(job(files=files), "#!", {})):
-            if number == 1:
+            if number == 0:
                 os.truncate(files["payload"], 10)
             yield part
 
@@ -391,3 +393,30 @@ def test_a_script_of_a_long_setup_is_sent_whole(toys: Scheduler, work_dir: Path)
     script = batch.render(toy(), asked, here)
     submit(asked, here, script)
     assert (work_dir / job().dir / "job-0.sh").read_text() == script and len(script) > 500_000
+
+
+class _Cut:
+    """A transport whose stdin ends after some bytes, as that of a client that dies does."""
+
+    here = False
+
+    def __init__(self, transport: Transport, length: int) -> None:
+        self.transport, self.length = transport, length
+
+    def run(self, command: str, stdin: Iterable[bytes] = (), **more: Any) -> Completed:
+        return self.transport.run(command, [b"".join(stdin)[: self.length]], **more)
+
+    def close(self) -> None:
+        self.transport.close()
+
+
+def test_a_stream_that_is_cut_anywhere_submits_nothing(toys: Scheduler, work_dir: Path, tmp_path: Path) -> None:
+    there = batch.provision(toy(), cluster(work_dir, site=False, python=PYTHON))
+    toys.answer("toysub", out="1\n")
+    asked = job(files=sent(tmp_path, payload=b"x" * 700, key=b"k"))
+    whole = b"".join(_tar(asked, "#!/bin/sh\n", {}))
+    for length in range(0, len(whole) - 2 * tarfile.BLOCKSIZE - 512 + 1, 256):
+        cut = dataclasses.replace(there, transport=_Cut(there.transport, length))
+        with pytest.raises(StagingError):
+            batch.submit(toy(), asked, "#!/bin/sh\n", cut)
+    assert batch.submit(toy(), asked, "#!/bin/sh\n", there).native

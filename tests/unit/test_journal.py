@@ -407,11 +407,11 @@ def test_a_kill_releases_liveness(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_forked_child_does_not_keep_its_parent_alive(tmp_path: Path) -> None:
-    child = "import os\nif not os.fork():\n    print('child', flush=True)\n    time.sleep(30)\n    os._exit(0)\n"
+    child = "import os\nif not os.fork():\n    time.sleep(30)\n    os._exit(0)\n"
     code = CLIENT.replace("print(name", f"{child}print(name")
     client = python(code, tmp_path, start_new_session=True)
     assert client.stdout
-    (name,) = {client.stdout.readline().strip(), client.stdout.readline().strip()} - {"child"}
+    name = client.stdout.readline().strip()  # the child lives by then
     assert alive.is_alive(tmp_path, name)
     client.kill()
     client.wait()
