@@ -174,7 +174,7 @@ class Flight:
                 running = [call for call in begun if call in missing and call not in ended]
                 ended.update(dict.fromkeys(running[: self.spec.width], (task, said)))
         left = sorted(missing - set(ended))
-        if not left or (claims and self.status.state is not JobState.CANCELLED and self._advanced(left)):
+        if not left or (self.status.state is not JobState.CANCELLED and self._advanced(left)):
             return ended, left
         whole = self._whole()
         return {**ended, **dict.fromkeys(left, whole)}, []
