@@ -11,6 +11,7 @@ import random
 import shutil
 import socket
 import sys
+import tempfile
 import textwrap
 import threading
 from collections import Counter, OrderedDict, defaultdict, deque, namedtuple
@@ -236,8 +237,10 @@ def test_values_go_there_and_back(there: ClusterConfig) -> None:
 
 
 def test_one_call_returns_what_could_be_taken_for_nothing(there: ClusterConfig) -> None:
-    for value in (None, False, 0, "", math.nan, ValueError("as a value")):
-        assert_same(cluster(plain)(value), value)
+    values = [None, False, 0, "", "\ud800", math.nan, ValueError("as a value")]
+    jobs = [cluster(plain).submit(value) for value in values]
+    for job, value in zip(jobs, values, strict=True):
+        assert_same(job.result(60), value)
 
 
 def test_one_object_that_is_sent_twice_is_one_object_there(there: ClusterConfig) -> None:
@@ -250,14 +253,22 @@ def test_one_object_that_is_sent_twice_is_one_object_there(there: ClusterConfig)
     assert came[1] is came and came[0] == [1]
 
 
-@pytest.fixture
-def with_numpy(there: ClusterConfig, shared: Path) -> None:
-    """Let the cluster's Python find the numpy of the tests, as a site's module would."""
-    root = Path(np.__file__).parent.parent
+@pytest.fixture(scope="module")
+def numpy_for_all() -> Iterator[Path]:
+    """The numpy of the tests where every user of this machine can read it."""
+    root, copy = Path(np.__file__).parent.parent, Path(tempfile.mkdtemp(prefix="clustrix-numpy-"))
+    copy.chmod(0o755)
     for name in ("numpy", "numpy.libs"):
         if (root / name).exists():
-            shutil.copytree(root / name, shared / "lib" / name, ignore=shutil.ignore_patterns("tests", "__pycache__"))
-    configure(resources={"memory": "1GB", "env": {"PYTHONPATH": str(shared / "lib")}})
+            shutil.copytree(root / name, copy / name, ignore=shutil.ignore_patterns("tests", "__pycache__"))
+    yield copy
+    shutil.rmtree(copy)
+
+
+@pytest.fixture
+def with_numpy(there: ClusterConfig, numpy_for_all: Path) -> None:
+    """Let the cluster's Python find numpy, as a site's module would."""
+    configure(resources={"memory": "1GB", "env": {"PYTHONPATH": str(numpy_for_all)}})
 
 
 def test_arrays(there: ClusterConfig, with_numpy: None) -> None:
