@@ -126,7 +126,7 @@ def cluster_runs(names: list[str]) -> list[Run]:
     python = None
     if wanted is not None and wanted != sys.version_info[:2] and wanted >= interpreters.OLDEST_CLIENT:
         python = str(interpreters.find().get(wanted, CLUSTER_PYTHON))
-    limits = {"real": 1500, "chaos": 480}
+    limits = {"real": 3000, "chaos": 900}
     return [Run(name, f"tests/{name}", python, "real", limit=limits[name]) for name in names]
 
 
