@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import linecache
 import re
 import sys
 from collections import defaultdict
@@ -15,6 +16,7 @@ from clustrix_core.errors import CannotTravel, ForgedResult, JobFailed, RemoteEr
 from clustrix_core.worker import records
 
 Outcome = tuple[int, Any, BaseException | None]
+_FRAME = re.compile(r'([ |]*  )File "(.+)", line (\d+), in .')
 _FILE = re.compile(r"results-(\d+)\.(\d+)\.\d+\.\d+\Z")
 
 
@@ -168,7 +170,7 @@ def _text_error(header: Mapping[str, Any]) -> RemoteError:
 
 def with_traceback(error: BaseException, header: Mapping[str, Any]) -> BaseException:
     """Attach the remote traceback: as ``remote_traceback`` and as a note; the exception's own chain stays as it is."""
-    text = str(header.get("traceback") or "").rstrip()
+    text = _with_lines(str(header.get("traceback") or "").rstrip())
     if not text:
         return error
     shown = f"--- where it was raised, on {header.get('host', 'the cluster')} ---\n{text}"
@@ -181,6 +183,20 @@ def with_traceback(error: BaseException, header: Mapping[str, Any]) -> BaseExcep
     else:
         _put_before(error, RemoteTraceback("\n" + shown))
     return error
+
+
+def _with_lines(text: str) -> str:
+    """Show the lines of files that are here and were not there."""
+    lines = text.split("\n")
+    shown = []
+    for line, following in zip(lines, [*lines[1:], ""], strict=True):
+        shown.append(line)
+        frame = _FRAME.match(line)
+        if frame and not following.startswith(frame[1] + "  "):
+            linecache.checkcache(frame[2])
+            source = linecache.getline(frame[2], int(frame[3])).strip()
+            shown += [f"{frame[1]}  {source}"] if source else []
+    return "\n".join(shown)
 
 
 def _put_before(error: BaseException, traceback: BaseException) -> None:

@@ -465,6 +465,7 @@ def test_a_script_with_its_neighbours(client: Callable[..., str], folder: Path) 
             cluster(grown)(Shape(-1))
         except neighbour.TooSmall as error:
             assert error.args == (-1,)
+            assert "in grown" in error.remote_traceback and "raise TooSmall(shape.r)" in error.remote_traceback
         else:
             raise AssertionError("did not raise")
         print("all is well")
@@ -535,6 +536,23 @@ def test_modules_that_are_imported_inside_a_function(client: Callable[..., str],
     """
     write(folder, {"main.py": main})
     assert client(folder / "main.py").splitlines() == ["all is well"]
+
+
+def test_python_m(client: Callable[..., str], folder: Path) -> None:
+    main = """
+        from clustrix import cluster
+        from .inner import twice
+
+        @cluster
+        def late():
+            from . import NAME, unseen
+            return twice(1), NAME, unseen.tell()[2]
+
+        assert late() == (1102, "package", "stranger")
+        print("all is well")
+    """
+    write(folder, {"package/run.py": main})
+    assert client("-m", "package.run", cwd=folder).splitlines() == ["all is well"]
 
 
 def test_a_script_alone(client: Callable[..., str], tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -73,6 +74,20 @@ def test_it_is_shown_and_nothing_is_displaced(make: Callable[[], BaseException])
         assert 'File "user.py", line 3, in f' in shown and "on n1" in shown
         assert ("the cause" in shown) == (make is caused)
         assert ("the context" in shown) == (make is in_context)
+
+
+def test_lines_of_files_that_are_only_here_are_shown(tmp_path: Path) -> None:
+    file = tmp_path / "größe.py"
+    file.write_text("def f():\n    raise  Oops\n", "utf-8")
+    bare = f'Traceback:\n  File "{file}", line 2, in f\n  File "gone.py", line 1, in g\n    g()\nOops'
+    error = with_traceback(Oops(), {"traceback": bare})
+    expected = bare.replace("in f\n", "in f\n    raise  Oops\n")
+    assert error.remote_traceback == expected  # type: ignore[attr-defined]
+    again = with_traceback(Oops(), {"traceback": expected})
+    assert again.remote_traceback == expected  # type: ignore[attr-defined]
+    group = f'  | Many\n  +-+---- 1 ----\n    | Traceback\n    |   File "{file}", line 2, in f\n    | Oops'
+    inner = with_traceback(Oops(), {"traceback": group})
+    assert inner.remote_traceback == group.replace("in f\n", "in f\n    |     raise  Oops\n")  # type: ignore[attr-defined]
 
 
 def test_a_class_without_room_for_attributes() -> None:
