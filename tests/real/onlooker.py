@@ -55,7 +55,7 @@ class Onlooker:
     def wait_until_running(self, job: Any) -> None:
         """Wait until the function has begun to write its log."""
         log = self.directory(job) / "log-0.0"
-        until(lambda: log.exists() and log.stat().st_size > 0, "the job began")
+        until(lambda: log.exists() and log.stat().st_size > 0, "the job began", 100)
 
     def cancel(self, job: Any) -> None:
         """Cancel a job as its owner does who has never heard of Clustrix."""

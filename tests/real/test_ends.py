@@ -30,6 +30,7 @@ from clustrix import (
     SubmitRejected,
     cluster,
 )
+from clustrix_core.api import session
 from clustrix_core.config import ClusterConfig
 from clustrix_core.engine import flight
 from tests.real.onlooker import PROMPT, SLACK, Onlooker, scontrol, until
@@ -152,7 +153,7 @@ OVER_TIME = """
 import json, time
 from clustrix import JobError, cluster
 
-@cluster(time="00:01:00")
+@cluster(time="00:01:00", constraint="n1")
 def slow(seconds, value=None):
     print("slow begins", flush=True)
     time.sleep(seconds)
@@ -175,15 +176,14 @@ print(json.dumps({"job": end(job), "map": [first, end(second), third]}), flush=T
 """
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture(scope="session", autouse=True)
 def over_time(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OverTime | None]:
     if not any(item.name.startswith(OverTime.TEST) for item in request.session.items):
         yield None
         return
     client = OverTime(request.getfixturevalue("slurm_bed"), tmp_path_factory.mktemp("over-time"))
     yield client
-    client.process.kill()
-    client.process.communicate()
+    client.stop()
 
 
 class OverTime:
@@ -198,23 +198,28 @@ class OverTime:
         (directory / "client.py").write_text(OVER_TIME, "utf-8")
         environment = {**os.environ, "CLUSTRIX_HOME": str(directory / "home")}
         environment["CLUSTRIX_CONFIG"] = str(directory / "clustrix.yml")
-        self.process = subprocess.Popen(
-            [sys.executable, "client.py"], cwd=directory, env=environment, stdout=subprocess.PIPE, text=True
-        )
+        self.said = directory / "said"
+        with self.said.open("w") as said:
+            self.process = subprocess.Popen([sys.executable, "client.py"], cwd=directory, env=environment, stdout=said)
         self.shown = 0.0
-        threading.Thread(target=self._watch, daemon=True).start()
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+        self._thread.start()
 
     def _watch(self) -> None:
-        native = self.line()
-        while "JobState=TIMEOUT" not in scontrol(native):
-            time.sleep(0.2)
-        self.shown = time.time()
-        self.heard = float(self.line())
-        self.ends = json.loads(self.line())
+        while not self._stopped.wait(0.2):
+            if self.lines() and "JobState=TIMEOUT" in scontrol(self.lines()[0]):
+                self.shown = time.time()
+                return
 
-    def line(self) -> str:
-        assert self.process.stdout
-        return self.process.stdout.readline().strip()
+    def lines(self) -> list[str]:
+        return self.said.read_text("utf-8").splitlines()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self.process.kill()
+        self.process.wait()
+        self._thread.join()
 
 
 @hosts
@@ -337,6 +342,7 @@ def test_one_task_of_a_map_is_killed(onlooker: Onlooker) -> None:
 
 
 @only_slurm
+@pytest.mark.timeout(240)
 def test_preempted(onlooker: Onlooker) -> None:
     job = slow.options(partition="scav", constraint="n3", cores=8).submit(300)
     onlooker.wait_until_running(job)
@@ -347,6 +353,7 @@ def test_preempted(onlooker: Onlooker) -> None:
 
 
 @only_slurm
+@pytest.mark.timeout(240)
 def test_preempted_and_run_again(onlooker: Onlooker, shared: Path) -> None:
     @cluster(partition="requeue", constraint="n2", cores=8)
     def patient(directory: Path) -> int:
@@ -371,6 +378,7 @@ def test_lost_without_a_trace(onlooker: Onlooker, monkeypatch: pytest.MonkeyPatc
     job = slow.submit(40)
     onlooker.wait_until_running(job)
     handle, directory = onlooker.handle(job), onlooker.directory(job)
+    session.close()  # a laptop is closed; meanwhile:
     if onlooker.slurm:
         # By another name it is another job: neither squeue nor sacct know ours any more.
         onlooker.bed.run("scontrol", "update", f"jobid={handle.native}", "jobname=renamed")  # type: ignore[union-attr]
@@ -379,6 +387,7 @@ def test_lost_without_a_trace(onlooker: Onlooker, monkeypatch: pytest.MonkeyPatc
     shutil.rmtree(directory)
     try:
         began = time.monotonic()
+        job = clustrix.get_job(job.id)
         error = job.exception(60)
         assert time.monotonic() - began < 4 + 10
         check(error, JobLost, job, state="LOST")
@@ -434,11 +443,14 @@ def test_the_tests_run_where_they_say(onlooker: Onlooker) -> None:
     assert version == sys.version_info[:2]
 
 
+# The last of all, so that it need not wait.
+@only_slurm
 @pytest.mark.timeout(200)
-def test_slurm_ends_what_runs_over_its_walltime(over_time: OverTime) -> None:
-    until(lambda: hasattr(over_time, "ends"), "both have ended", 180)
-    assert over_time.heard - over_time.shown < PROMPT + SLACK
-    job, (first, second, third) = over_time.ends["job"], over_time.ends["map"]
+def test_slurm_ends_what_runs_over_its_walltime(place: str, over_time: OverTime) -> None:
+    _, heard, said = until(lambda: over_time.lines() if over_time.process.poll() is not None else [], "both ended", 180)
+    assert float(heard) - over_time.shown < PROMPT + SLACK
+    ends = json.loads(said)
+    job, (first, second, third) = ends["job"], ends["map"]
     assert (job["kind"], job["state"]) == ("JobTimeout", "TIMEOUT")
     assert "TIMEOUT" in job["reason"] and "TIMEOUT" in job["text"]
     assert "slow begins" in job["log"]
