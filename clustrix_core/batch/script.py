@@ -88,7 +88,7 @@ def preparation(resources: Resources) -> Iterator[str]:
             raise ConfigError(f"env: {name} cannot be set, the job's shell or Clustrix keeps it for itself")
         yield f"export {name}={shlex.quote(value)}"
     if resources.modules:
-        yield _PROFILE
+        yield from (_PROFILE, _MODULE)
     if resources.modules or resources.setup:
         yield "set -e"
         if resources.modules:
@@ -99,6 +99,7 @@ def preparation(resources: Resources) -> Iterator[str]:
 
 # Environment modules, also in a shell that is not a login shell.
 _PROFILE = "command -v module >/dev/null 2>&1 || . /etc/profile"
+_MODULE = "command -v module >/dev/null 2>&1 || { echo clustrix: there is no module command >&2; exit 127; }"
 
 
 def _load(resources: Resources) -> str:
@@ -106,6 +107,7 @@ def _load(resources: Resources) -> str:
 
 
 def modules(resources: Resources) -> Iterator[str]:
-    """Yield the lines that load environment modules."""
+    """Yield the lines that load environment modules; where they cannot be loaded, the last says ``clustrix: WHY``."""
     if resources.modules:
-        yield from (_PROFILE, _load(resources))
+        load = _load(resources)
+        yield from (_PROFILE, _MODULE, f"{load} || {{ echo clustrix: {shlex.quote(load)} fails >&2; exit 1; }}")

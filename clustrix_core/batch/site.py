@@ -107,11 +107,21 @@ def _facts(text: str) -> Mapping[str, str]:
 def _version(said: str, cluster: Cluster) -> tuple[int, int]:
     match = re.search(r"^Python (\d+) (\d+)$", said, re.MULTILINE)
     if not match:
-        raise ConfigError(
-            f"no Python answers to {cluster.python!r} on the cluster: {said.strip()[-300:]}",
-            hint="Set python: in the cluster's configuration, or modules: that bring one.",
-        )
+        raise _unanswered(said, cluster)
     return int(match[1]), int(match[2])
+
+
+def _unanswered(said: str, cluster: Cluster) -> ConfigError:
+    unloaded = re.search(r"^clustrix: (.+)$", said, re.MULTILINE)
+    if unloaded:
+        return ConfigError(
+            f"modules: {unloaded[1]} on the cluster: {said[: unloaded.start()].strip()[-300:]}".rstrip(": "),
+            hint="Correct modules: in the cluster's configuration; `module avail` on the cluster lists what there is.",
+        )
+    return ConfigError(
+        f"no Python answers to {cluster.python!r} on the cluster: {said.strip()[-300:]}",
+        hint="Set python: in the cluster's configuration, or modules: that bring one.",
+    )
 
 
 def _other_python(site: Site) -> Sequence[Problem]:

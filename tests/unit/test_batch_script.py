@@ -328,6 +328,13 @@ def test_a_module_that_is_not_there_ends_the_job(house: House, shell: str) -> No
 
 
 @pytest.mark.parametrize("shell", SHELLS)
+def test_a_cluster_without_the_module_command_ends_the_job_and_says_so(house: House, shell: str) -> None:
+    done = house.run(house.render(job(resources=Resources(modules=("gcc",))), shell))
+    assert b"there is no module command" in done.stderr and done.stderr.count(b"\n") == 1
+    assert house.marker() == "EXIT 127\n" and not (house.path / "argv").exists()
+
+
+@pytest.mark.parametrize("shell", SHELLS)
 def test_a_profile_that_fails_somewhere_does_not_end_the_job(house: House, shell: str) -> None:
     profile = house.path / "profile"
     profile.write_text(f"false\ngrep -q x /dev/null\n{MODULE}")

@@ -180,6 +180,25 @@ def test_no_python_is_an_error_that_names_it(toys: Scheduler, work_dir: Path, py
     assert "Set python:" in str(raised.value)
 
 
+MODULES = Resources(modules=("python/3.11", "gcc"))
+
+
+def test_a_cluster_without_the_module_command_says_so(toys: Scheduler, work_dir: Path) -> None:
+    with pytest.raises(ConfigError, match="there is no module command") as raised:
+        batch.provision(toy(), cluster(work_dir, site=False, python=PYTHON, resources=MODULES))
+    assert "no Python" not in str(raised.value) and "modules:" in str(raised.value.hint)
+
+
+def test_modules_that_cannot_be_loaded_are_an_error_whatever_python_there_is(toys: Scheduler, work_dir: Path) -> None:
+    module = toys.bin / "module"
+    module.write_text('#!/bin/sh\n[ "$3" = gcc ] && echo Unable to locate a modulefile for $2 >&2; exit 1\n')
+    module.chmod(0o755)
+    with pytest.raises(ConfigError, match=r"modules: module load python/3\.11 gcc fails") as raised:
+        batch.provision(toy(), cluster(work_dir, site=False, python=PYTHON, resources=MODULES))
+    assert "Unable to locate a modulefile for python/3.11" in str(raised.value)
+    assert "no Python" not in str(raised.value) and "modules:" in str(raised.value.hint)
+
+
 def test_talkative_modules_do_not_hide_python(toys: Scheduler, work_dir: Path, tmp_path: Path) -> None:
     loud = tmp_path / "loud"
     loud.write_text(f'#!/bin/sh\necho "Loading gcc/12"; echo "Python 2 7 is deprecated" >&2; exec {PYTHON} "$@"\n')

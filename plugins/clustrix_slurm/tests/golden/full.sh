@@ -28,6 +28,7 @@ export OMP_NUM_THREADS=4
 export MESSAGE='it'"'"'s $HOME
 and more'
 command -v module >/dev/null 2>&1 || . /etc/profile
+command -v module >/dev/null 2>&1 || { echo clustrix: there is no module command >&2; exit 127; }
 set -e
 module load gcc/12.2.0 openmpi
 source ~/venv/bin/activate
