@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,6 +57,30 @@ def test_the_list(shell: Shell, journal: Journal) -> None:
     assert table.startswith("ID ") and old.id in table and "NonZeroExitCode" in table and "\x1b" not in table
     assert [one["id"] for one in shell.json("jobs", "-c", "hpc")] == [new.id]
     assert [one["id"] for one in shell.json("-c", "hpc", "jobs")] == [new.id]
+
+
+def test_a_job_took_until_it_ended_not_until_somebody_looked(shell: Shell, journal: Journal) -> None:
+    now = time.time()
+
+    def ended(entry: Entry, *ago: float) -> None:
+        mirror = journal.home / "results" / entry.id
+        mirror.mkdir(parents=True)
+        for task, seconds in enumerate(ago):
+            when = time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(now - seconds))
+            (mirror / f"result-0.{task}.json").write_text(json.dumps({"ended": when}))
+
+    one, two, odd, skewed = (add(journal, number, created=now - 7200) for number in range(1, 5))
+    ended(one, 7200 - 65)
+    two.spec["tasks"] = 2
+    journal.shaped(two.id, two.spec)
+    ended(two, 7000)  # of the second task nothing is known
+    ended(skewed, 9000)
+    (journal.home / "results" / odd.id).mkdir()
+    (journal.home / "results" / odd.id / "result.json").write_text('{"ended": ["')
+    took = {line.split()[0]: line for line in shell("jobs").stdout.splitlines()[1:]}
+    assert "1 min 5 s" in took[one.id]
+    assert all(line.rstrip().endswith("2 h") for job, line in took.items() if job != one.id), took
+    assert shell.json("status", one.id)["finished"] < shell.json("status", two.id)["finished"]
 
 
 def test_limits(shell: Shell, journal: Journal) -> None:
