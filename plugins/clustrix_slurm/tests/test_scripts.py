@@ -173,15 +173,42 @@ def test_a_raw_directive_that_is_no_option_is_refused(bad: str) -> None:
 @pytest.mark.parametrize(
     "bad",
     ["--job-name=x", "-J x", "-Jx", "--array=0-3", "-a 0-3", "--output=/dev/null", "-o x", "--chdir=/tmp", "-D /tmp",
-     "--wait", "-W", "--wrap=id", "--test-only", "--clusters=other", "-M other", "--mail-type=END --job-name=x"],
+     "--wait", "-W", "--wrap=id", "--test-only", "--clusters=other", "-M other", "--mail-type=END --job-name=x",
+     "--error=x", "-e x", "--open-mode=truncate", "--uid=0", "--gid=0", "--array 0-3", "-a"],
 )  # fmt: skip
 def test_a_raw_directive_that_would_lose_the_job_is_refused(bad: str) -> None:
-    with pytest.raises(ConfigError, match="keep Clustrix from finding the job again"):
+    refused(bad)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    ["--arr=0-3", "--ar 0-3", "--j=x", "--wai", "--cl=x", "--err x", "--", "-Ha0-3", "-HW", "-sHJ x", "-H -a0-3",
+     '-"J x"', '-n1 "--array=0-3"', "--a'rr'ay=0-3", '--comment="a b" "-a" 0-3', "-n1 # --array=0-3"],
+)  # fmt: skip
+def test_no_way_of_writing_an_option_gets_by(bad: str) -> None:
+    """sbatch takes options by any beginning of their names, in bundles, and with quotes anywhere."""
+    refused(bad)
+
+
+def refused(bad: str) -> None:
+    with pytest.raises(ConfigError, match="keep Clustrix from finding the job"):
         clustrix_slurm.render_script(job(Resources(directives=(bad,))), cluster())
 
 
 @pytest.mark.parametrize(
-    "good", ["--mail-type=END", "-H", "--dependency=afterok:17", "--licenses=matlab:1", "--x11", "-C a"]
+    "bad", ["'--array=0-3'", "-n1 '\\'' --array=0-3 ''", '"\\--array=0-3"', "\\--array=0-3", "--comment='open", '-n1 "']
 )
+def test_a_raw_directive_that_sbatch_reads_unlike_shells_is_refused(bad: str) -> None:
+    """To sbatch a backslash always escapes, also between single quotes."""
+    with pytest.raises(ConfigError, match=r"directives: .*(backslash|quotation|not an option)"):
+        clustrix_slurm.render_script(job(Resources(directives=(bad,))), cluster())
+
+
+@pytest.mark.parametrize(
+    "good",
+    ["--mail-type=END", "-H", "--dependency=afterok:17", "--licenses=matlab:1", "--x11", "-C a", "--export=NONE",
+     "-pWaDe", "-HpWaDe", "--wait-all-nodes=1", "--comment='two words, --array=0-3'", "--exclusive=user",
+     "--deadline=now+1hour", "-x n1", "--signal=B:USR1@60", "--begin=16:00", "--input=x", "--cluster-constraint=a"],
+)  # fmt: skip
 def test_other_raw_directives_pass(good: str) -> None:
     assert f"#SBATCH {good}\n" in clustrix_slurm.render_script(job(Resources(directives=(good,))), cluster())

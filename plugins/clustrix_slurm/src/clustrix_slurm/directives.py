@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 
 from clustrix_core.errors import ConfigError
 from clustrix_core.model import Cluster, JobSpec, format_time
 
 _NAME = re.compile(r"[A-Za-z0-9_.,:=@%+/][A-Za-z0-9_.,:=@%+/\-]*")
-# With these the job would not be found again, or sbatch would not come back.
-_NOT_RAW = re.compile(r"-[JaoDWM].*|--(job-name|array|output|chdir|wait|wrap|clusters?|test-only|parsable)(=.*)?")
+# With these the job or its log would not be found again, sbatch would not come back, or it would submit nothing.
+_NOT_RAW = (
+    "array", "chdir", "clusters", "error", "gid", "job-name", "open-mode", "output", "test-only", "uid", "wait", "wrap",
+)  # fmt: skip
+# sbatch reads several short options in one word, up to the first that has a value.
+_NOT_RAW_SHORT = re.compile(r"-[HOQVhksv]*[DJMWaeo]")
 
 
 def directives(job: JobSpec, cluster: Cluster) -> Sequence[str]:
@@ -80,10 +85,27 @@ def _raw(job: JobSpec) -> Iterator[str]:
             raise ConfigError(
                 f"directives: {line!r} is not an option of sbatch", hint='Write it like "--mail-type=END".'
             )
-        for word in line.split():
-            if _NOT_RAW.fullmatch(word):
+        for word in _words(line):
+            if _breaks(word):
                 raise ConfigError(
-                    f"directives: {word!r} would keep Clustrix from finding the job again",
+                    f"directives: {word!r} would keep Clustrix from finding the job or its log again",
                     hint="For another name there is name=, for another cluster a configuration of its own.",
                 )
         yield line
+
+
+def _words(line: str) -> Sequence[str]:
+    """As sbatch splits them. To it a backslash escapes everywhere, to shells not between quotes: none is allowed."""
+    if "\\" in line:
+        raise ConfigError(f"directives: {line!r} holds a backslash, which Slurm does not read as shells do")
+    try:
+        return shlex.split(line)
+    except ValueError as error:
+        raise ConfigError(f"directives: {line!r}: {error}") from None
+
+
+def _breaks(word: str) -> bool:
+    if word.startswith("--"):
+        # sbatch takes any beginning of a name, and which are ambiguous depends on its version.
+        return any(name.startswith(word[2:].partition("=")[0]) for name in _NOT_RAW)
+    return bool(_NOT_RAW_SHORT.match(word))
