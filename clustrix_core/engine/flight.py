@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from clustrix_core.errors import PayloadError
 from clustrix_core.journal import Entry
 from clustrix_core.model import Cluster, JobHandle, JobSpec, JobState, JobStatus, TaskStatus
 
+_log = logging.getLogger("clustrix.engine")
 GRACE = 2.0  # seconds between a scheduler's word of a failure and believing that no result will come
 LAG = 60.0  # the same after a success: shared file systems show new files late
 OUTAGE = 3600.0  # seconds for which those who could tell may fail to answer, with nothing else heard of a job
@@ -25,13 +28,13 @@ Ended = tuple[int, TaskStatus] | PayloadError  # the task, and what is known of 
 
 @dataclass
 class Flight:
-    """A job in flight. ``deliver(call, value, error)`` is called once for every call, ``completed`` before the last."""
+    """A job in flight. ``receive(call, value, error)`` is called once for every call, ``completed`` before the last."""
 
     entry: Entry
     spec: JobSpec
     cluster: Cluster
     mirror: Path
-    deliver: CLAIM_RESULT
+    receive: CLAIM_RESULT
     inbox: Inbox
     todo: list[int]
     handle: JobHandle | None = None
@@ -61,6 +64,13 @@ class Flight:
         """Whether it may have: a job that was cancelled before anything was seen of it has written nothing."""
         return self.status.state is not JobState.CANCELLED or self.started is not None or bool(self.markers())
 
+    def deliver(self, call: int, value: object, error: BaseException | None) -> None:
+        """Hand an outcome to the caller, whose callbacks may raise anything: that is nobody else's trouble."""
+        try:
+            self.receive(call, value, error)
+        except BaseException:
+            _log.exception("a callback of job %s raised", self.spec.id)
+
     def take_off(self, spec: JobSpec, handle: JobHandle) -> None:
         """A round was accepted by the scheduler."""
         self.spec, self.handle = spec, handle
@@ -77,9 +87,11 @@ class Flight:
         for call, value, error in self.inbox.read():
             if call not in self.arrived:
                 self.arrived.add(call)
-                if self.complete:
-                    self.completed()
-                self.deliver(call, value, error)
+                try:
+                    if self.complete:
+                        self.completed()
+                finally:
+                    self.deliver(call, value, error)
         if self.started is None and self.inbox.seen(self.spec.round):
             self.started = self.news
 
@@ -88,9 +100,10 @@ class Flight:
         found = {}
         for path in self.mirror.glob(f"status-{self.spec.round}.*"):
             index = path.name.rpartition(".")[2]
-            said = read_marker(path.read_text("utf-8", "replace"))
-            if said and index.isdigit():
-                found[int(index)] = said
+            with suppress(OSError):  # another reader of the same job may have removed a stale one
+                said = read_marker(path.read_text("utf-8", "replace"))
+                if said and index.isdigit():
+                    found[int(index)] = said
         return found
 
     def wants_to_ask(self, now: float) -> bool:
@@ -112,6 +125,7 @@ class Flight:
         """Take in what the scheduler said."""
         self.asked = now
         if status.state is JobState.UNKNOWN:
+            self.status = replace(self.status, tasks={**self.status.tasks, **_ended(status)})
             if status.reason and now - self.known < OUTAGE:  # somebody could not be asked: an outage is no end
                 return
             # Since it first said so: while nobody could be asked, nothing was said.
@@ -119,7 +133,7 @@ class Flight:
             if now - self.unknown_since < UNKNOWN_FOR:
                 return
             tried = f"neither the scheduler nor the job directory has known it for {UNKNOWN_FOR:.0f} s"
-            status = JobStatus(JobState.LOST, reason=tried)
+            status = JobStatus(JobState.LOST, reason=tried, tasks=_ended(self.status))
         else:
             self.unknown_since, self.known = None, now
         if status.state is JobState.RUNNING and self.started is None:
@@ -184,10 +198,10 @@ class Flight:
         return len(list(left)) < len(self.todo)
 
     def _whole(self) -> tuple[int, TaskStatus]:
-        for task, said in self.status.tasks.items():
-            if said.state.over and said.state is not JobState.SUCCEEDED:
-                return task, said
         state = self.status.state
+        for task, said in _ended(self.status).items():
+            if state is not JobState.LOST and said.state is not JobState.SUCCEEDED:
+                return task, said
         if state is JobState.SUCCEEDED:
             return 0, TaskStatus(JobState.LOST, reason="it ended without an error, but its results never appeared")
         return 0, TaskStatus(state, self.status.word, self.status.reason, self.status.exit_code)
@@ -199,3 +213,7 @@ class Flight:
         if typed and death.signal in _KILLED:
             return death.task, replace(said, exit_code=death.exit_code)
         return death.task, TaskStatus(JobState.FAILED, "", death.words, death.exit_code)
+
+
+def _ended(status: JobStatus) -> dict[int, TaskStatus]:
+    return {task: said for task, said in status.tasks.items() if said.state.over}

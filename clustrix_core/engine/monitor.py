@@ -6,13 +6,14 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from clustrix_core.engine import cadence
 from clustrix_core.engine.flight import UNKNOWN_FOR, Flight
 from clustrix_core.errors import ClustrixError, CommandError
-from clustrix_core.model import Cluster, JobHandle
+from clustrix_core.model import Cluster, JobHandle, JobStatus
 
 if TYPE_CHECKING:
     from clustrix_core.engine.engine import Engine
@@ -70,14 +71,23 @@ class Monitor:
                 flights = list(self._flights.values())
             if not flights and (self._tidy_at is None or time.monotonic() < self._tidy_at):
                 continue
-            try:
-                self._poll(flights)
-                self._failures = 0
-            except ClustrixError as error:
-                self._trouble(error, flights)
-            except Exception as error:  # a bug of ours or of a plugin must not leave callers waiting
-                _log.exception("the monitor of %s failed", self.cluster.name)
-                self._give_up(error, flights)
+            self._look(flights)
+
+    def _look(self, flights: list[Flight]) -> None:
+        try:
+            self._poll(flights)
+            self._failures = 0
+        except ClustrixError as error:
+            self._trouble(error, flights)
+        except BaseException as error:  # a bug of ours or of a plugin must not leave callers waiting
+            self._tidy_at = None  # what is left over may be the reason, and can wait
+            if len(flights) > 1:  # one of them may be it: the others go on
+                middle = len(flights) // 2
+                self._look(flights[:middle])
+                self._look(flights[middle:])
+                return
+            _log.exception("the monitor of %s failed", self.cluster.name)
+            self._give_up(error, flights)
 
     def _pause(self) -> float | None:
         now = time.monotonic()
@@ -98,12 +108,26 @@ class Monitor:
             journal.removed(garbage)
         self._tidy_at = None
         for flight in flights:
-            flight.read()
-        self._ask([flight for flight in flights if not flight.complete])
+            with self._its_own(flight):
+                flight.read()
+        self._ask([flight for flight in self._watched(flights) if not flight.complete])
         now = time.monotonic()
-        for flight in flights:
-            if flight.landed(now):
-                self._engine.land(flight)
+        for flight in self._watched(flights):
+            with self._its_own(flight):
+                if flight.landed(now):
+                    self._engine.land(flight)
+
+    @contextmanager
+    def _its_own(self, flight: Flight) -> Iterator[None]:
+        """What goes wrong with one job is told to its callers; the others go on."""
+        try:
+            yield
+        except BaseException as error:
+            _log.exception("job %s cannot be watched any longer", flight.spec.id)
+            self._give_up(error, [flight])
+
+    def _watched(self, flights: Iterable[Flight]) -> list[Flight]:
+        return [flight for flight in flights if id(flight) in self._flights]
 
     def _ask(self, flights: list[Flight]) -> None:
         now = time.monotonic()
@@ -120,11 +144,15 @@ class Monitor:
                 flight.asked = now
             return
         for flight in flights:
-            before = flight.status
-            flight.heard(answers[flight.spec.id], time.monotonic())
-            if flight.status != before:
-                flight.news = time.monotonic()
-                self._engine.changed(flight, before)
+            with self._its_own(flight):
+                self._hear(flight, answers[flight.spec.id])
+
+    def _hear(self, flight: Flight, answer: JobStatus) -> None:
+        before, now = flight.status, time.monotonic()
+        flight.heard(answer, now)
+        if flight.status != before:
+            flight.news = now
+            self._engine.changed(flight, before)
 
     def _trouble(self, error: ClustrixError, flights: list[Flight]) -> None:
         now = time.monotonic()
@@ -140,7 +168,7 @@ class Monitor:
         self._failures += 1
         _log.warning("%s does not answer, trying again: %s", self.cluster.name, error)
 
-    def _give_up(self, error: Exception, flights: list[Flight]) -> None:
+    def _give_up(self, error: BaseException, flights: list[Flight]) -> None:
         """Tell the callers; the jobs themselves go on, and another client can fetch their results."""
         for flight in flights:
             self.drop(flight)

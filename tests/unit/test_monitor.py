@@ -1,0 +1,144 @@
+"""One thread for all jobs of a cluster: what one of them does wrong is not the others' trouble."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clustrix_core import keys
+from clustrix_core.api.job import Job
+from clustrix_core.engine import Engine, Flight
+from clustrix_core.errors import RemoteError
+from clustrix_core.hookspecs import hookimpl
+from clustrix_core.model import Cluster, Fetched, JobHandle, JobState, JobStatus
+from clustrix_core.plugins import Plugins
+from clustrix_core.worker import records
+from tests.unit.test_engine import Toy, submit, until
+
+
+class Frail(Toy):
+    """A backend whose hooks stumble over some jobs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ill: dict[str, set[str]] = {"fetch": set(), "status": set()}
+
+    def _examine(self, hook: str, handles: list[JobHandle]) -> None:
+        self._called(hook)
+        if self.ill[hook] & {handle.job for handle in handles}:
+            raise OSError(f"{hook} stumbles")
+
+    @hookimpl
+    def fetch(self, handles: list[JobHandle], into: Path, cluster: Cluster) -> dict[str, Fetched]:
+        self._examine("fetch", handles)
+        return {handle.job: Fetched() for handle in handles}
+
+    @hookimpl
+    def status(self, handles: list[JobHandle], cluster: Cluster) -> dict[str, JobStatus]:
+        self._examine("status", handles)
+        return {handle.job: JobStatus(JobState.RUNNING) for handle in handles}
+
+
+@pytest.fixture
+def frail() -> Frail:
+    return Frail()
+
+
+@pytest.fixture
+def engine(tmp_path: Path, frail: Frail) -> Iterator[Engine]:
+    plugins = Plugins()
+    plugins.register(frail, "toy")
+    made = Engine(tmp_path / "home", plugins)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def some(engine: Engine) -> list[tuple[Job[Any], Flight]]:
+    """Five jobs that run; the one in the middle will be ill."""
+    found = [submit(engine) for _ in range(5)]
+    until(lambda: all(flight.handle is not None for _, flight in found))
+    return found
+
+
+def arrive(engine: Engine, flight: Flight) -> None:
+    """A record as the worker signs it."""
+    signer = records.Signer(bytes.fromhex(keys.job_key(engine.home, flight.spec.id)), flight.spec.id)
+    header = {"call": 0, "run": "0.0.1.0", "kind": "error-text", "type": "Well", "message": "done", "traceback": ""}
+    flight.mirror.mkdir(exist_ok=True)
+    (flight.mirror / "results-0.0.1.0").write_bytes(b"".join(map(bytes, records.pack(signer, header))))
+
+
+def check(engine: Engine, some: list[tuple[Job[Any], Flight]], kind: type[BaseException]) -> None:
+    """The ill one has ended so, and no other has; these go on to their own ends."""
+    ill, _ = some.pop(2)
+    assert type(ill.exception(10)) is kind
+    assert not any(job.done() for job, _ in some)
+    for _, flight in some:
+        arrive(engine, flight)
+    assert [type(job.exception(10)) for job, _ in some] == [RemoteError] * 4
+
+
+@pytest.mark.parametrize("hook", ["fetch", "status"])
+def test_a_hook_that_stumbles_over_one_job(engine: Engine, frail: Frail, some: Any, hook: str) -> None:
+    frail.ill[hook] = {some[2][1].spec.id}
+    check(engine, some, OSError)
+
+
+def test_a_damaged_mirror(engine: Engine, some: Any) -> None:
+    mirror = some[2][1].mirror
+    mirror.mkdir()
+    (mirror / "results-0.0.1.0").mkdir()  # instead of a file
+    check(engine, some, IsADirectoryError)
+
+
+@pytest.mark.parametrize("step", ["landed", "heard", "read", "wants_to_ask"])
+@pytest.mark.parametrize("kind", [ZeroDivisionError, SystemExit])
+def test_a_bug(
+    engine: Engine, some: Any, monkeypatch: pytest.MonkeyPatch, step: str, kind: type[BaseException]
+) -> None:
+    def bug(*_: object) -> None:
+        raise kind
+
+    monkeypatch.setattr(some[2][1], step, bug)
+    check(engine, some, kind)
+
+
+def test_a_callback_that_exits_ends_no_thread(engine: Engine, some: Any) -> None:
+    first, *rest = some
+    told = threading.Event()
+
+    def leave(_: object) -> None:
+        told.set()
+        sys.exit(1)
+
+    first[0].add_done_callback(leave)
+    arrive(engine, first[1])
+    assert told.wait(10)
+    for _, flight in rest:
+        arrive(engine, flight)
+    assert [type(job.exception(10)) for job, _ in some] == [RemoteError] * 5
+
+
+def test_an_end_that_cannot_be_journalled_is_delivered(engine: Engine, some: Any) -> None:
+    job, flight = some[0]
+
+    def full() -> None:
+        raise OSError("No space left on device")
+
+    flight.completed = full
+    arrive(engine, flight)
+    assert type(job.exception(10)) is RemoteError
+
+
+def test_all_that_are_ill_are_given_up(engine: Engine, frail: Frail, some: Any) -> None:
+    frail.ill["fetch"] = {flight.spec.id for _, flight in some}
+    assert [type(job.exception(10)) for job, _ in some] == [OSError] * 5
+    before = frail.calls.count("fetch")
+    threading.Event().wait(1.5)  # longer than what is left over waits for another reason to call
+    assert frail.calls.count("fetch") <= before + 1
