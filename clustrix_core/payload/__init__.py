@@ -67,10 +67,9 @@ def _dump(value: Any, what: str, suspected: Callable[[], Iterator[suspects.Suspe
     try:
         return parts_of(value)
     except Exception as error:  # pickling runs anybody's code
-        for name, suspect in suspected():
-            if reason := suspects.cannot_travel(suspect):
-                raise CannotTravel(f"{name} cannot travel: {reason}", hint=suspects.way_out(suspect)) from error
-        raise CannotTravel(f"{what} cannot travel: {error}", hint=getattr(error, "hint", None)) from error
+        reason = error.args[0] if isinstance(error, PayloadError) else error
+        otherwise = CannotTravel(f"{what} cannot travel: {reason}", hint=getattr(error, "hint", None))
+        raise (suspects.blame(suspected()) or otherwise) from error
 
 
 def sources(function: Callable[..., Any]) -> dict[str, str]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
+from clustrix_core.errors import CannotTravel, ClustrixError
 from clustrix_core.payload.pickler import parts_of
 
 Suspect = tuple[str, Any]
@@ -45,20 +46,28 @@ def of_call(function: Callable[..., Any], call: tuple[tuple[Any, ...], dict[str,
         yield from _inside(f"the argument {name!r}", value)
 
 
-def cannot_travel(value: Any) -> str | None:
-    """Return what a value is and why it cannot travel; None where it can."""
-    try:
-        parts_of(value)
-    except Exception as error:
-        return f"{type(value).__name__} object {_short(value)}: {error}"
+def blame(suspects: Iterable[Suspect]) -> CannotTravel | None:
+    """Return an error that names the first of them that cannot travel, and says what to do about it."""
+    for name, value in suspects:
+        if error := _why_not(value):
+            reason = error.args[0] if isinstance(error, ClustrixError) else error
+            what = f"{type(value).__name__} object {_short(value)}"
+            return CannotTravel(f"{name} cannot travel: {what}: {reason}", hint=_way_out(value, error))
     return None
 
 
-def way_out(value: Any) -> str:
-    """Return what to do about a value that cannot travel."""
+def _why_not(value: Any) -> Exception | None:
+    try:
+        parts_of(value)
+    except Exception as error:
+        return error
+    return None
+
+
+def _way_out(value: Any, error: Exception) -> str:
     if isinstance(value, io.IOBase):
         return "Send its path and open it inside the function, or send what was read from it."
-    return "Make it inside the function, or send what it is made from."
+    return getattr(error, "hint", None) or "Make it inside the function, or send what it is made from."
 
 
 def _short(value: Any) -> str:
@@ -72,7 +81,7 @@ def _short(value: Any) -> str:
 def _inside(name: str, value: Any, depth: int = _DEPTH) -> Iterator[Suspect]:
     if depth:
         for part_name, part in _parts_of(name, value):
-            if cannot_travel(part):
+            if _why_not(part):
                 yield from _inside(part_name, part, depth - 1)
     yield name, value
 
@@ -86,9 +95,16 @@ def _parts_of(name: str, value: Any) -> Iterable[Suspect]:
         return _parts_of_function(value)
     if isinstance(value, type):
         return [(f"{name}.{key}", part) for key, part in vars(value).items() if not key.startswith("__")]
-    if hasattr(value, "__dict__") and not callable(value) and not isinstance(value, ModuleType):
+    if hasattr(value, "__dict__") and not callable(value) and _is_sent_as_its_attributes(type(value)):
         return [*((f"{name}.{key}", part) for key, part in vars(value).items()), (f"the class of {name}", type(value))]
     return ()
+
+
+def _is_sent_as_its_attributes(cls: type) -> bool:
+    if issubclass(cls, ModuleType):
+        return False
+    names = ("__reduce__", "__reduce_ex__", "__getstate__")
+    return all(getattr(cls, name, None) is getattr(object, name, None) for name in names)
 
 
 def _parts_of_function(function: Any) -> Iterator[Suspect]:

@@ -180,6 +180,25 @@ def test_a_callback_may_ask_the_cluster(there: ClusterConfig) -> None:
     assert seen[3].result(60) == 8, "another job, sent off by the callback"
 
 
+def test_a_callback_may_cancel_another(gate: Gate) -> None:
+    held, _ = gate.running()
+    cancelled: list[bool] = []
+    over = threading.Event()
+
+    def cancel(job: Any) -> None:
+        cancelled.append(held.cancel())
+        over.set()
+
+    double.submit(1).add_done_callback(cancel)
+    assert over.wait(30) and cancelled == [True]
+    check_cancelled(held)
+
+
+def test_many_threads_at_a_time(there: ClusterConfig) -> None:
+    with concurrent.futures.ThreadPoolExecutor(12) as threads:
+        assert list(threads.map(double, range(24))) == [2 * x for x in range(24)]
+
+
 # -- asyncio
 
 

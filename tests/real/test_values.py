@@ -28,7 +28,7 @@ import numpy as np
 import pytest
 
 import clustrix
-from clustrix import CannotTravel, ClusterConfig, InsideJobError, PayloadError, cluster
+from clustrix import CannotTravel, ClusterConfig, InsideJobError, Job, PayloadError, cluster
 from clustrix.config import configure
 from tests.real.conftest import PLACES, settings
 
@@ -260,7 +260,7 @@ def numpy_for_all() -> Iterator[Path]:
     copy.chmod(0o755)
     for name in ("numpy", "numpy.libs"):
         if (root / name).exists():
-            shutil.copytree(root / name, copy / name, ignore=shutil.ignore_patterns("tests", "__pycache__"))
+            shutil.copytree(root / name, copy / name, ignore=shutil.ignore_patterns("tests"))
     yield copy
     shutil.rmtree(copy)
 
@@ -630,6 +630,17 @@ def test_a_decorated_function_in_a_job_runs_in_place(there: ClusterConfig) -> No
     assert inner.local(1) == (2, os.getpid())
 
 
+def test_decorated_functions_travel_as_values(there: ClusterConfig) -> None:
+    def apply(function: Any, x: int) -> Any:
+        return function(x)[0], type(function).__name__, function
+
+    value, kind, back = cluster(apply)(inner, 3)
+    assert (value, kind) == (4, "InPlace") or there.backend == "local"
+    assert type(back) is type(inner) and back.local(1) == (2, os.getpid())
+    method = Point(1, 2).scaled
+    assert cluster(lambda f: f(2))(method) == Point(2, 4, ["scaled"])
+
+
 def _pythons(place: str) -> list[str | None]:
     # On this machine the tests' own Python has Clustrix installed, the system's has not.
     return [None, "/usr/bin/python3"] if place == "local" else [None]
@@ -777,6 +788,7 @@ def test_what_cannot_travel_is_refused_here(untouched: None, tmp_path: Path) -> 
             "generator": (generator(), "generator"),
             "inside a list in a dict": ({"a": [1, lock]}, r"\['a'\]\[1\].*RLock"),
             "attribute": (Holder(text), r"\.what.*text"),
+            "job": (Job(), "job of this process"),
         }
         for name, (value, words) in arguments.items():
             with pytest.raises(CannotTravel, match=words) as refused:

@@ -306,6 +306,10 @@ def test_the_blame_names_what_its_owner_knows(tmp_path: Path) -> None:
         def method(self) -> None:
             pass
 
+    class Closed(Holder):
+        def __reduce__(self) -> Any:
+            raise ValueError("mine, not yours")
+
     def default(x: int, guard: Any = lock) -> None:
         pass
 
@@ -323,6 +327,7 @@ def test_the_blame_names_what_its_owner_knows(tmp_path: Path) -> None:
         (Holder().method, (), {}, r"the object whose method is called\.inner\['key'\]\[0\]"),
         (functools.partial(print, lock), (), {}, "the argument 0 of the partial"),
         (print, (Holder(),), {}, r"the argument '?(args'\[0\]|0'?)\.inner\['key'\]\[0\]"),
+        (print, (Closed(),), {}, r"Closed object .*: mine, not yours"),
         (sorted, ([1],), {"key": lock}, "the constant argument 'key'"),
     ]
     for function, args, constants, words in cases:
