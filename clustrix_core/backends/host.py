@@ -84,6 +84,6 @@ HOST = batch.Dialect(
     directory=".",
     native="$CLUSTRIX_JOB",
     shell="/bin/sh",
-    probe=lambda cluster: f"{python(cluster)} worker/{bundle.digest()} cores",
+    probe=lambda cluster: [f"{python(cluster)} worker/{bundle.digest()} cores"],
     read_probe=_read_probe,
 )

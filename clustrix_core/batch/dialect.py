@@ -44,8 +44,8 @@ class Dialect:
     ``read_job_id`` reads its stdout; ``unsure`` matches the stderr of a submit that failed although the job may have
     been accepted. ``queries`` are asked in order, later ones only for what is still missing (queue, then accounting).
     ``cancel`` gets a line ``job round`` for each handle on stdin too. ``task`` and ``directory`` are shell words
-    for the array index and the directory of submission; ``native`` for the scheduler's id. ``probe`` is shell whose
-    output ``read_probe`` turns into facts of the site; ``check`` are the scheduler's own checks behind ``doctor``.
+    for the array index and the directory of submission; ``native`` for the scheduler's id. ``probe`` are commands of
+    sh, run side by side, whose output ``read_probe`` turns into facts of the site; ``check`` are the scheduler's own checks behind ``doctor``.
     """
 
     name: str
@@ -61,6 +61,6 @@ class Dialect:
     shell: str = "/bin/bash"
     unsure: re.Pattern[str] = NEVER
     unknown: re.Pattern[str] = NEVER  # stderr of a cancel of jobs that are already over
-    probe: Callable[[Cluster], str] = field(default=lambda cluster: ":")
+    probe: Callable[[Cluster], Sequence[str]] = field(default=lambda cluster: ())
     read_probe: Callable[[str, Site, Cluster], Site] = field(default=lambda text, site, cluster: site)
     check: Callable[[Cluster, Site, str], Sequence[Problem]] = field(default=lambda cluster, site, text: ())

@@ -38,7 +38,7 @@ def _body(dialect: Dialect, job: JobSpec, cluster: Cluster) -> Iterator[str]:
     yield "clustrix_here=$(pwd)"
     # Of a job without an array the index may be that of the array that it was submitted in.
     yield f'clustrix_task="{dialect.task if job.tasks > 1 else 0}"'
-    yield f"rm -f {status}"
+    yield f"[ ! -e {status} ] || rm -f {status}"
     # Most schedulers tell the shell alone that the job must end, and a shell heeds no trap while it waits for a command
     # in the foreground. It must live on to write the marker.
     yield "clustrix_told= clustrix_worker="

@@ -40,7 +40,7 @@ def check(dialect: Dialect, cluster: Cluster) -> Sequence[Problem]:
     except ClustrixError as error:
         return [Problem("error", str(error.args[0]), error.hint or "")]
     assert site is not None
-    asked = cluster.transport.run(f"cd -- {shlex.quote(site.work_dir)} && {{ {dialect.probe(cluster)}; }} </dev/null")
+    asked = cluster.transport.run(f"cd -- {shlex.quote(site.work_dir)} && {{ {_beside(dialect.probe(cluster), ':', ':')}; }}")
     return [*_other_python(site), *dialect.check(cluster, site, asked.text)]
 
 
@@ -57,21 +57,29 @@ def _contact(dialect: Dialect, cluster: Cluster) -> str:
     return "; ".join(
         [
             "umask 077",
-            f"mkdir -p -- {there} 2>/dev/null || {{ echo cannot create {there} >&2; exit 65; }}",
+            f"[ -d {there} ] || mkdir -p -- {there} 2>/dev/null || {{ echo cannot create {there} >&2; exit 65; }}",
             f"[ -O {there} ] || {{ echo it belongs to $(ls -ldL -- {there} | awk '{{print $3}}') >&2; exit 66; }}",
             f"cd -- {there} || exit 65",
-            "chmod 700 . && mkdir -p jobs worker slots || exit 65",
+            "chmod 700 . && { [ -d slots ] || mkdir -p jobs worker slots; } || exit 65",
             _unpack(f"worker/{bundle.digest()}"),
             'printf \'work_dir %s\\nuser %s\\n\' "$(pwd -P)" "$(id -un)"',
-            f"echo '{_PYTHON}'",
-            # Modules may talk, so the answer is recognised by its form.
-            f"({load}; exec {python(cluster)} -c {shlex.quote(_VERSION)}) </dev/null 2>&1",
-            "echo",
-            f"echo '{_PROBE}'",
-            f"{{ {dialect.probe(cluster)}; }} </dev/null 2>&1",
+            _beside(
+                dialect.probe(cluster),
+                # Modules may talk, so the answer is recognised by its form.
+                f"echo '{_PYTHON}'; ({load}; exec {python(cluster)} -c {shlex.quote(_VERSION)}) </dev/null 2>&1",
+                f"echo; echo '{_PROBE}'",
+            ),
             "exit 0",
         ]
     )
+
+
+def _beside(probe: Sequence[str], meanwhile: str, then: str) -> str:
+    """Return what runs the commands of a probe and something else at a time, and prints what they said after it."""
+    # A file for each: what two processes write into one pipe gets mixed.
+    said = "worker/said.$$"
+    probing = " ".join(f"{{ {command}; }} >{said}/{n} 2>&1 </dev/null &" for n, command in enumerate(probe))
+    return f"mkdir {said} || exit 65; {probing} {meanwhile}; {then}; wait; cat {said}/* 2>/dev/null; rm -rf {said}"
 
 
 def _unpack(worker: str) -> str:

@@ -61,7 +61,8 @@ def _command(dialect: Dialect, job: JobSpec, cluster: Cluster, linked: Mapping[s
             # Half a job is no use to anybody and fills a full disk further.
             f"fresh=; [ -d {job.dir} ] || fresh=yes",
             f'undo() {{ [ -z "$fresh" ] || rm -rf -- {where(cluster)}/{job.dir}; exit 65; }}',
-            f"mkdir -p {job.dir} && cd ./{job.dir} && mkdir -p claims-{job.round} && rm -f {script_name(job)} || undo",
+            f"mkdir -p {job.dir}/claims-{job.round} && cd ./{job.dir} || undo",
+            f"[ ! -e {script_name(job)} ] || rm -f {script_name(job)} || undo",
             # tar takes a stream that was cut between two files for a whole one; the script comes last.
             f"tar -xof - && [ -f {script_name(job)} ] || undo",
             *links,

@@ -210,17 +210,17 @@ def test_talkative_modules_do_not_hide_python(toys: Scheduler, work_dir: Path, t
 def test_the_probe_fills_the_site_in(toys: Scheduler, work_dir: Path) -> None:
     toys.answer("toyq", out="17 slots\n", err="and a warning\n", rc=3)
     dialect = toy(
-        probe=lambda cluster: "toyq --slots; false",
+        probe=lambda cluster: ["toyq --slots; false", "echo beside"],
         read_probe=lambda text, site, cluster: dataclasses.replace(site, scheduler=repr(sorted(text.splitlines()))),
     )
     site = batch.provision(dialect, cluster(work_dir, site=False, python=PYTHON)).site
-    assert site is not None and site.scheduler == "['17 slots', 'and a warning']"
+    assert site is not None and site.scheduler == "['17 slots', 'and a warning', 'beside']"
 
 
 def test_doctor_passes_on_what_the_scheduler_says(toys: Scheduler, work_dir: Path) -> None:
     seen: list[str] = []
     dialect = toy(
-        probe=lambda cluster: "pwd",
+        probe=lambda cluster: ["pwd"],
         check=lambda cluster, site, text: seen.append(text) or [Problem("warning", "full moon")],
     )
     found = batch.check(dialect, cluster(work_dir, site=False, python=PYTHON))

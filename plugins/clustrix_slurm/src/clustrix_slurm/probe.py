@@ -28,8 +28,11 @@ class _Room:
     default_time: int | None
 
 
-def command(cluster: Cluster) -> str:
-    return "sinfo -h -N -o 'node|%P|%C|%m|%T|%l|%L'; scontrol show config | grep -E '^(MaxArraySize|SLURM_VERSION) '"
+def commands(cluster: Cluster) -> Sequence[str]:
+    return (
+        "sinfo -h -N -o 'node|%P|%C|%m|%T|%l|%L'",
+        "scontrol show config | grep -E '^(MaxArraySize|SLURM_VERSION) '",
+    )
 
 
 def read(text: str, site: Site, cluster: Cluster) -> Site:
