@@ -137,8 +137,8 @@ class Connector:
     def _check_key(route: Route, transport: paramiko.Transport) -> None:
         key = transport.get_remote_server_key()
         known = known_hosts.lookup(route.known_hosts, route.names)
-        port = f"-p {route.port} " if route.port != 22 else ""
-        known_hosts.verify(known, key.get_name(), key.asbytes(), route.where, route.known_hosts, f"{port}{route.host}")
+        introduction = route.introduction()
+        known_hosts.verify(known, key.get_name(), key.asbytes(), route.where, route.known_hosts, introduction)
         log.debug(
             "%s: %s, key exchange %s, cipher %s, host key %s %s",
             route.where,

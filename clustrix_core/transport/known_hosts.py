@@ -7,6 +7,7 @@ import binascii
 import hashlib
 import hmac
 import re
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -48,10 +49,10 @@ def fingerprint(key: bytes) -> str:
     return "SHA256:" + base64.b64encode(hashlib.sha256(key).digest()).decode().rstrip("=")
 
 
-def verify(known: Sequence[Known], kind: str, key: bytes, where: str, files: Sequence[str], scan: str) -> None:
+def verify(known: Sequence[Known], kind: str, key: bytes, where: str, files: Sequence[str], introduction: str) -> None:
     """Return when this key of the host is known; raise HostKeyError, which names it and the next step, otherwise.
 
-    ``scan`` holds the arguments of ``ssh-keyscan`` for the host.
+    ``introduction`` tells how people make the host known.
     """
     shown = f"{kind} {fingerprint(key)}"
     same = [entry for entry in known if entry.key == key]
@@ -69,7 +70,7 @@ def verify(known: Sequence[Known], kind: str, key: bytes, where: str, files: Seq
         raise HostKeyError(
             f"{where}: its host key has CHANGED: it shows {shown}, but is known by "
             f"{entry.kind} {fingerprint(entry.key)} in {_at(entry)}; refused, somebody may be listening",
-            hint=f"If the site confirms the new key, remove the old one: ssh-keygen -R '{entry.name}' -f {entry.file}",
+            hint=f"If the site confirms the new key, remove the old one: {forget(entry.name, entry.file)}",
         )
     first = files[0] if files else "~/.ssh/known_hosts"
     if any(entry.marker == "@cert-authority" for entry in known):
@@ -79,9 +80,13 @@ def verify(known: Sequence[Known], kind: str, key: bytes, where: str, files: Seq
         )
     raise HostKeyError(
         f"{where}: its host key {shown} is not in {first}; an unknown host is never trusted",
-        hint=f"Connect once by hand (ssh {scan.split()[-1]}) and compare the fingerprint with what the site publishes, "
-        f"or add the verified output of: ssh-keyscan {scan} >> {first}",
+        hint=introduction,
     )
+
+
+def forget(name: str, file: str) -> str:
+    """Return the command that removes a host's keys from a file."""
+    return shlex.join(["ssh-keygen", "-R", name, "-f", file])
 
 
 def _at(entry: Known) -> str:
@@ -127,4 +132,4 @@ def _speaks_of(patterns: str, name: str) -> bool:
     return hit
 
 
-__all__ = ["Known", "algorithms", "fingerprint", "lookup", "verify"]
+__all__ = ["Known", "algorithms", "fingerprint", "forget", "lookup", "verify"]

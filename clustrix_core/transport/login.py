@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import re
+import shlex
 from dataclasses import dataclass, field
 
 from clustrix_core.errors import ConfigError
@@ -61,6 +62,10 @@ class Login:
     def hops(self) -> list[Login]:
         """Return the hosts of ``proxy_jump``, the one to connect to first in front; they share ``ssh_config`` alone."""
         return parse_hops(self.proxy_jump, self.ssh_config)
+
+    def by_hand(self, *flags: str) -> str:
+        """Return the ``ssh`` command that logs in there, for people to paste."""
+        return shlex.join(["ssh", *flags, *self.options(), self.host])
 
     def options(self) -> list[str]:
         """Return the fields that are set as arguments of ``ssh``, without the host itself."""

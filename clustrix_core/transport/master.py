@@ -15,6 +15,7 @@ import time
 from typing import IO
 
 from clustrix_core.errors import AuthenticationError, ConfigError, HostKeyError, TransportError
+from clustrix_core.transport.known_hosts import forget
 from clustrix_core.transport.login import Login
 from clustrix_core.transport.process import end_group
 from clustrix_core.transport.ssh_config import Route, resolve
@@ -207,20 +208,17 @@ def refusal(route: Route, words: str, key: str = "") -> TransportError | ConfigE
     """Return the error for what ssh said when it gave up; ``key`` is the host key that it was shown."""
     said = words[-2000:].strip() or "no word of why"
     text, low = f"{route.where}: ssh says: {said}", said.lower()
-    port = f" -p {route.port}" if route.port != 22 else ""
     shown = f"host key {key}" if key else "host key"
-    first = route.known_hosts[0] if route.known_hosts else "~/.ssh/known_hosts"
     if "identification has changed" in low or "revoked host key" in low:
         return HostKeyError(
             f"{route.where}: its {shown} has CHANGED or is revoked; refused, somebody may be listening. "
             f"ssh says: {said}",
-            hint=f"If the site confirms the new key, remove the old one: ssh-keygen -R '{route.names[0]}' -f {first}",
+            hint=f"If the site confirms the new key, remove the old one: {forget(route.names[0], route.known_file)}",
         )
     if "host key verification failed" in low or "host key is known for" in low:
         return HostKeyError(
-            f"{route.where}: its {shown} is not in {first}; an unknown host is never trusted. ssh says: {said}",
-            hint=f"Connect once by hand (ssh {route.login.host}) and compare the fingerprint with what the site "
-            f"publishes, or add the verified output of: ssh-keyscan{port} {route.host} >> {first}",
+            f"{route.where}: its {shown} is not in {route.known_file}; an unknown host is never trusted. ssh says: {said}",
+            hint=route.introduction(),
         )
     if "permission denied" in low or "too many authentication failures" in low or "no more authentication" in low:
         return AuthenticationError(
@@ -229,7 +227,7 @@ def refusal(route: Route, words: str, key: str = "") -> TransportError | ConfigE
             "questions, run from a terminal, or log in first with a ControlMaster of your own.",
         )
     if "bad configuration option" in low or "bad owner or permissions" in low or "terminating," in low:
-        return ConfigError(text, hint=f"Mend it: ssh -G {route.login.host}")
+        return ConfigError(text, hint=f"Mend it: {route.login.by_hand('-G')}")
     unknown = "not known" in low or "no address associated" in low or "nodename nor servname" in low
     return TransportError(
         text,

@@ -80,7 +80,7 @@ class OpenSSH:
             elif attempt == RECONNECTS:
                 raise TransportError(
                     f"{self.where}: connected, but no session can be opened{run.words}",
-                    hint=f"Try it by hand: ssh {self.login.host} true",
+                    hint=f"Try it by hand: {self.login.by_hand()} true",
                 )
             else:
                 broken, attempt = path, attempt + 1

@@ -99,7 +99,7 @@ class Paramiko:
             raise TransportError(
                 f"{where}: the host does not run commands ({error}): {what}",
                 transient=False,
-                hint=f"Try it by hand: ssh {self.login.host} true",
+                hint=f"Try it by hand: {self.login.by_hand()} true",
             ) from error
         except Unfinished:
             what = f"killed by a signal: {what}" if connection.alive else f"the connection broke during: {what}"

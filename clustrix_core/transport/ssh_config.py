@@ -56,6 +56,21 @@ class Route:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.user}@{host}:{self.port}{alias}"
 
+    def introduction(self) -> str:
+        """Return how people make the host's key known, in commands to paste."""
+        flags = () if self.checking == "ask" else ("-o", "StrictHostKeyChecking=ask")
+        step = f"Connect once by hand, `{self.login.by_hand(*flags)}`, and compare the fingerprint with what the site"
+        if self.jumps or self.proxy_command or self.names != _names("", self.host, self.port):
+            return f"{step} publishes."  # ssh-keyscan knows neither the way nor the name
+        port = ["-p", str(self.port)] if self.port != 22 else []
+        scan = f"{shlex.join(['ssh-keyscan', *port, self.host])} >> {shlex.quote(self.known_file)}"
+        return f"{step} publishes, or add the verified output of `{scan}`."
+
+    @property
+    def known_file(self) -> str:
+        """Where the user's own known host keys are."""
+        return self.known_hosts[0] if self.known_hosts else os.path.expanduser("~/.ssh/known_hosts")
+
 
 def resolve(login: Login) -> Route:
     """Return the route of a login; fields of the login win over ssh_config. Raises ConfigError with ssh's words."""
@@ -104,7 +119,7 @@ def _asked(login: Login) -> dict[str, list[str]]:
     if said.returncode:
         words = said.stderr.decode("utf-8", "replace").strip()
         raise ConfigError(
-            f"{login.where}: ssh refuses its configuration: {words}", hint=f"Mend it: ssh -G {login.host}"
+            f"{login.where}: ssh refuses its configuration: {words}", hint=f"Mend it: {login.by_hand('-G')}"
         )
     found: dict[str, list[str]] = {}
     for line in said.stdout.decode("utf-8", "replace").splitlines():

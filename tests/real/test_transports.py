@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 import pty
@@ -491,6 +492,33 @@ def test_unknown_host_key(start: Starter, over: Callable[..., Counting], tmp_pat
     assert not caught.value.transient
     assert not nothing.exists()
     assert server.logins() == 0
+
+
+@pytest.mark.parametrize("way", ["ssh", "ssh-keyscan"])
+def test_the_way_to_trust_a_host_can_be_pasted(
+    way: str, start: Starter, over: Callable[..., Counting], tmp_path: Path
+) -> None:
+    server = start()
+    nothing = tmp_path / "known hosts"
+    (tmp_path / "my config").write_text(f"Host hpc\n  HostName 127.0.0.1\n  Port {server.port}\n")
+    wanted = login(server, port=None, known_hosts=str(nothing), ssh_config=str(tmp_path / "my config"))
+    transport = over(dataclasses.replace(wanted, host="hpc"))
+    with pytest.raises(HostKeyError) as caught:
+        transport.run("true")
+    commands = {command.split()[0]: command for command in str(caught.value.hint).split("`")[1::2]}
+    agreed = "-o StrictHostKeyChecking=accept-new true" if way == "ssh" else ""
+    assert " hpc" in commands["ssh"]
+    subprocess.run(["sh", "-c", f"{commands[way]} {agreed}"], check=True, capture_output=True, stdin=subprocess.DEVNULL)
+    assert transport.run("echo in").stdout == b"in\n"
+
+
+def test_where_ssh_keyscan_does_not_help_it_is_not_offered(start: Starter, over: Callable[..., Counting]) -> None:
+    server = start()
+    config = server.root / "alias"
+    config.write_text(f"Host hpc\n  HostName 127.0.0.1\n  Port {server.port}\n  HostKeyAlias other\n")
+    with pytest.raises(HostKeyError) as caught:
+        over(dataclasses.replace(login(server, port=None, ssh_config=str(config)), host="hpc")).run("true")
+    assert "ssh-keyscan" not in str(caught.value.hint) and " hpc`" in str(caught.value.hint)
 
 
 def test_changed_host_key(start: Starter, over: Callable[..., Counting], tmp_path: Path) -> None:

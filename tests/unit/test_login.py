@@ -181,6 +181,17 @@ def test_fields_win_over_ssh_config(config: str) -> None:
     assert (route.port, route.user, route.keys, route.known_hosts, route.jumps) == (99, "bob", ("/k",), ("/h",), ())
 
 
+def test_how_a_host_is_made_known(config: str, tmp_path: Path) -> None:
+    ssh = f"ssh -o StrictHostKeyChecking=ask -F {config}"
+    assert resolve(Login("hpc", user="bob", ssh_config=config)).introduction() == (
+        f"Connect once by hand, `{ssh} -l bob hpc`, and compare the fingerprint with what the site publishes."
+    )
+    known = str(tmp_path / "known hosts")
+    said = resolve(Login("elsewhere", 2222, known_hosts=known, ssh_config=config)).introduction()
+    assert f"`{ssh} -p 2222 -o 'UserKnownHostsFile=\"{known}\"' elsewhere`" in said
+    assert f"`ssh-keyscan -p 2222 elsewhere >> '{known}'`" in said
+
+
 def test_included_and_unknown_hosts(config: str) -> None:
     assert resolve(Login("included", ssh_config=config)).port == 3333
     plain = resolve(Login("elsewhere", ssh_config=config))
@@ -264,7 +275,7 @@ def verified(tmp_path: Path, text: str, key: bytes = KEY, names: tuple[str, ...]
     file.write_text(text)
     files = [str(file), str(tmp_path / "not there")]
     known = known_hosts.lookup(files, names)
-    known_hosts.verify(known, "ssh-ed25519", key, "ada@h:2222", files, "-p 2222 h")
+    known_hosts.verify(known, "ssh-ed25519", key, "ada@h:2222", files, "Make it known.")
 
 
 @pytest.mark.parametrize(
@@ -293,7 +304,7 @@ def test_unknown(tmp_path: Path, text: str) -> None:
     with pytest.raises(HostKeyError, match="never trusted") as caught:
         verified(tmp_path, text)
     assert known_hosts.fingerprint(KEY) in str(caught.value)
-    assert "ssh-keyscan -p 2222 h" in str(caught.value)
+    assert str(caught.value).endswith("\nMake it known.")
 
 
 @pytest.mark.parametrize("kind", ["ssh-ed25519", "ssh-rsa"])
