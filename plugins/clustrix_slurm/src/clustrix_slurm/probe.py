@@ -30,7 +30,7 @@ class _Room:
 
 def commands(cluster: Cluster) -> Sequence[str]:
     return (
-        "sinfo -h -N -o 'node|%P|%C|%m|%T|%l|%L'",
+        "sinfo -h -a -N -o 'node|%P|%C|%m|%T|%l|%L'",
         "scontrol show config | grep -E '^(MaxArraySize|SLURM_VERSION) '",
     )
 

@@ -7,7 +7,7 @@
 cd "$SLURM_SUBMIT_DIR" || exit 72
 clustrix_here=$(pwd)
 clustrix_task="0"
-rm -f "$clustrix_here/status-0.$clustrix_task"
+[ ! -e "$clustrix_here/status-0.$clustrix_task" ] || rm -f "$clustrix_here/status-0.$clustrix_task"
 clustrix_told= clustrix_worker=
 trap 'clustrix_told=1; [ -z "$clustrix_worker" ] || kill "$clustrix_worker" 2>/dev/null' TERM
 trap 'clustrix_code=$?; printf "EXIT %s\n" "$clustrix_code" >"$clustrix_here/status-0.$clustrix_task".new && command -p mv "$clustrix_here/status-0.$clustrix_task".new "$clustrix_here/status-0.$clustrix_task"' EXIT
