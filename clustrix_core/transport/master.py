@@ -217,7 +217,8 @@ def refusal(route: Route, words: str, key: str = "") -> TransportError | ConfigE
         )
     if "host key verification failed" in low or "host key is known for" in low:
         return HostKeyError(
-            f"{route.where}: its {shown} is not in {route.known_file}; an unknown host is never trusted. ssh says: {said}",
+            f"{route.where}: its {shown} is not in {route.known_file}; an unknown host is never trusted. "
+            f"ssh says: {said}",
             hint=route.introduction(),
         )
     if "permission denied" in low or "too many authentication failures" in low or "no more authentication" in low:
