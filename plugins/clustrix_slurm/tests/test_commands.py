@@ -178,6 +178,16 @@ def test_the_id_of_a_job_that_squeue_has_forgotten_is_no_outage(slurm: Scheduler
     assert NAME not in str(slurm.calls[0].argv) and "17" not in slurm.calls[0].argv
 
 
+def test_hidden_partitions_are_seen(slurm: Scheduler, hpc: Cluster) -> None:
+    """Without -a neither squeue nor sinfo say a word of them."""
+    slurm.answer("squeue", out=f"17|N/A|FAILED|None|{NAME}\n")
+    clustrix_slurm.status([handle()], hpc)
+    clustrix_slurm.cancel([handle()], hpc)
+    assert slurm.names == ["squeue"] * 3 and all("-a" in call.argv for call in slurm.calls)
+    clustrix_slurm.provision(hpc)
+    assert "-a" in next(call.argv for call in slurm.calls if call.argv[0] == "sinfo")
+
+
 @pytest.mark.parametrize("program", ["squeue", "sacct"])
 def test_an_outage_is_not_an_end(slurm: Scheduler, hpc: Cluster, work_dir: Path, program: str) -> None:
     words = {
@@ -261,20 +271,40 @@ def test_two_hundred_jobs_that_have_ended_are_one_sacct_more(slurm: Scheduler, h
 # -- cancel
 
 
-def test_jobs_are_cancelled_by_their_ids(slurm: Scheduler, hpc: Cluster) -> None:
-    clustrix_slurm.cancel([handle(), handle("fedcba9876543210", "18")], hpc)
-    assert [call.argv for call in slurm.calls] == [("scancel", "17", "18")]
+def test_jobs_are_cancelled_by_their_ids_and_names(slurm: Scheduler, hpc: Cluster) -> None:
+    """Number 18 has been used again, and 19 is another job that only begins with our name."""
+    second, third = handle("fedcba9876543210", "18"), handle("fedcba9876543211", "19")
+    slurm.answer("squeue", out=f"17|{NAME}\n17|{NAME}\n18|somebody-elses\n19|{third.name}-2\n20|{NAME}\n")
+    clustrix_slurm.cancel([handle(), second, third], hpc)
+    assert slurm.names == ["squeue", "scancel"] and runs(hpc) == 1
+    assert slurm.calls[1].argv == ("scancel", "17")
+
+
+def test_five_hundred_jobs_are_cancelled_at_once(slurm: Scheduler, hpc: Cluster) -> None:
+    handles = [handle(f"{number:016x}", str(number)) for number in range(500)]
+    slurm.answer("squeue", out="".join(f"{one.native}|{one.name}\n" for one in handles))
+    clustrix_slurm.cancel(handles, hpc)
+    assert slurm.names == ["squeue", "scancel"] and runs(hpc) == 1
+    assert sorted(slurm.calls[1].argv[1:]) == sorted(one.native for one in handles)
 
 
 def test_jobs_that_are_over_are_no_error(slurm: Scheduler, hpc: Cluster) -> None:
+    clustrix_slurm.cancel([handle()], hpc)
+    assert slurm.names == ["squeue"]
+    slurm.answer("squeue", out=f"17|{NAME}\n")
     for words in ("Invalid job id specified", "Job/step already completing or completed"):
         slurm.answer("scancel", err=f"scancel: error: Kill job error on job id 17: {words}\n", rc=1)
         clustrix_slurm.cancel([handle()], hpc)
 
 
-def test_a_cancel_that_was_denied_is_an_error(slurm: Scheduler, hpc: Cluster) -> None:
-    slurm.answer("scancel", err="scancel: error: Kill job error on job id 17: Access/permission denied\n", rc=1)
-    with pytest.raises(CommandError, match="permission denied"):
+@pytest.mark.parametrize(
+    ("program", "words"),
+    [("scancel", "Access/permission denied"), ("squeue", "Unable to contact slurm controller")],
+)
+def test_a_cancel_that_did_not_happen_is_an_error(slurm: Scheduler, hpc: Cluster, program: str, words: str) -> None:
+    slurm.answer("squeue", out=f"17|{NAME}\n")
+    slurm.answer(program, err=f"{program}: error: {words}\n", rc=1)
+    with pytest.raises(CommandError, match=words):
         clustrix_slurm.cancel([handle()], hpc)
 
 

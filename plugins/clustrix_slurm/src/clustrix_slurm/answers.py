@@ -62,13 +62,25 @@ def read_job_id(answer: str) -> str:
 
 def squeue(handles: Sequence[JobHandle], cluster: Cluster) -> Sequence[str]:
     """All jobs of the user, arrays unexpanded: the size of the question does not grow with the jobs in flight."""
-    user = cluster.site.user if cluster.site else ""
-    whose = f"-u {shlex.quote(user)}" if user else "--me"
     # With -t all a job is still shown for MinJobAge after its end, with its state. Exit codes are in another format,
     # which is asked for only where a job has failed.
-    ask = f"said=$(squeue -h -t all {whose} -o '%F|%K|%T|%r|%j') || exit; printf '%s\\n' \"$said\""
-    codes = f"squeue -h -t F {whose} -O ArrayJobID:24,ArrayTaskID:80,exit_code:12,Name:64"
+    ask = f"said=$({_squeue(cluster)} -t all -o '%F|%K|%T|%r|%j') || exit; printf '%s\\n' \"$said\""
+    codes = f"{_squeue(cluster)} -t F -O ArrayJobID:24,ArrayTaskID:80,exit_code:12,Name:64"
     return ["sh", "-c", f'{ask}; case $said in *"|FAILED|"*) {codes};; esac']
+
+
+def _squeue(cluster: Cluster) -> str:
+    user = cluster.site.user if cluster.site else ""
+    # Without -a it keeps quiet about jobs in hidden partitions, the user's own too.
+    return f"squeue -h -a {f'-u {shlex.quote(user)}' if user else '--me'}"
+
+
+def cancel(handles: Sequence[JobHandle], cluster: Cluster) -> Sequence[str]:
+    """By id and name, because an id may have been used again. ``scancel --name`` takes one name at a time."""
+    live = f"live=$({_squeue(cluster)} -o '%F|%j') || exit"
+    ours = "ours=$(printf '%s\\n' \"$live\" | grep -Fx \"$@\" | cut -d '|' -f 1 | sort -u)"
+    wanted = [word for handle in handles for word in ("-e", f"{handle.native}|{handle.name}")]
+    return ["sh", "-c", f'{live}; {ours}; [ -z "$ours" ] || exec scancel $ours', "scancel", *wanted]
 
 
 def read_squeue(handles: Sequence[JobHandle], answer: str) -> Iterator[Row]:
