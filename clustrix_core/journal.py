@@ -23,18 +23,21 @@ from clustrix_core.mounts import is_network
 
 _SCHEMA = """
 create table if not exists jobs (
-    id text primary key, label text not null, cluster text not null, settings text not null, kind text not null,
+    id text primary key, label text not null, cluster text not null, place text not null, settings text not null,
+    kind text not null,
     spec text not null, phase text not null, state text not null, reason text not null default '',
     created real not null, finished real, handle text, ends text not null default '{}',
     owner text not null, on_cluster integer not null default 0);
 create index if not exists jobs_open on jobs (phase) where phase in ('intent', 'submitted');
 create index if not exists jobs_created on jobs (created);
-create index if not exists jobs_left on jobs (cluster) where on_cluster = 2;
+create index if not exists jobs_left on jobs (place) where on_cluster = 2;
 create table if not exists sites (cluster text primary key, site text not null);
 """
 _VERSION = 1  # of the schema; the file keeps it as user_version
 INTENT, SUBMITTED, OVER, REFUSED = "intent", "submitted", "over", "refused"
 _NOTHING, _FILES, _GARBAGE = 0, 1, 2  # on_cluster
+_OPEN = "phase in ('intent', 'submitted')"  # as the index has it: SQLite uses a partial one only for its own words
+_PLACE = ("backend", "host", "port", "user", "proxy_jump", "ssh_config", "work_dir")
 _PATIENCE = 30.0  # seconds for another process to end its transaction
 
 
@@ -57,6 +60,11 @@ class Entry:
     finished: float | None = None
     handle: JobHandle | None = None
     ends: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def place(self) -> str:
+        """Where its files are. A name is not enough: tomorrow it may be another host's; and many ways lead there."""
+        return json.dumps([self.settings.get(name) for name in _PLACE])
 
 
 class Journal:
@@ -122,7 +130,7 @@ class Journal:
     def add(self, entry: Entry) -> None:
         """Write an intent; it is on disk when this returns."""
         row = asdict(entry)
-        row["handle"] = None
+        row |= {"handle": None, "place": entry.place}
         for name in ("settings", "spec", "ends"):
             row[name] = json.dumps(row[name])
         names = ", ".join(row)
@@ -192,7 +200,7 @@ class Journal:
 
     def entries(self, *, only_open: bool = False, limit: int | None = None) -> list[Entry]:
         """Return jobs, the latest first."""
-        where = "where phase in ('intent', 'submitted')" if only_open else ""
+        where = f"where {_OPEN}" if only_open else ""
         rows = self._rows(
             f"select * from jobs {where} order by created desc limit ?", (-1 if limit is None else limit,)
         )
@@ -200,12 +208,13 @@ class Journal:
 
     def intents(self) -> list[Entry]:
         """Return the jobs that no scheduler has accepted yet."""
-        return [_entry(row) for row in self._rows("select * from jobs where phase = ? order by created", (INTENT,))]
+        rows = self._rows(f"select * from jobs where {_OPEN} and phase = ? order by created", (INTENT,))
+        return [_entry(row) for row in rows]
 
-    def garbage(self, cluster: str) -> list[JobHandle]:
-        """Return the handles of jobs whose files on this cluster may be removed."""
+    def garbage(self, place: str) -> list[JobHandle]:
+        """Return the handles of jobs whose files in this place may be removed, some hundreds at a time."""
         rows = self._rows(
-            "select id, handle from jobs where cluster = ? and on_cluster = ? limit 500", (cluster, _GARBAGE)
+            f"select id, handle from jobs where place = ? and on_cluster = {_GARBAGE} limit 500", (place,)
         )
         # Of a job whose follow-up round was refused the handle is gone; its directory is not.
         known = [
@@ -220,8 +229,9 @@ class Journal:
             )
 
     def forget(self, job: str) -> None:
+        """Strike out a job; not while something of it is still to be removed from its cluster."""
         with self._writing() as db:
-            db.execute("delete from jobs where id = ?", (job,))
+            db.execute("delete from jobs where id = ? and on_cluster <> ?", (job, _GARBAGE))
 
     def discard(self, job: str) -> None:
         """Let what a job left on the cluster be removed at the next contact."""
@@ -262,7 +272,7 @@ def _round(spec: Mapping[str, Any]) -> int:
 
 def _entry(row: sqlite3.Row) -> Entry:
     data = dict(row)
-    data.pop("on_cluster")
+    del data["on_cluster"], data["place"]
     for name in ("settings", "spec", "ends"):
         data[name] = json.loads(data[name])
     data["handle"] = JobHandle.from_json(json.loads(data["handle"])) if data["handle"] else None

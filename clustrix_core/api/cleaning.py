@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections import defaultdict
@@ -41,25 +40,23 @@ def clean(entries: Sequence[Entry]) -> Mapping[str, ClustrixError]:
         engine.journal.discard(entry.id)
     by_place: dict[str, list[Entry]] = defaultdict(list)
     for entry in entries:
-        by_place[json.dumps([entry.cluster, entry.settings], sort_keys=True)].append(entry)
+        by_place[entry.place].append(entry)
     for group in by_place.values():
         try:
-            _clean_cluster(engine, group[0])
+            _clean_place(engine, group[0])
         except ClustrixError as error:
             failed[group[0].cluster] = error
-    left = {handle.job for name in failed for handle in engine.journal.garbage(name)}
     for entry in entries:
         for path in (engine.mirrors / entry.id, engine.outbox / entry.id):
             shutil.rmtree(path, ignore_errors=True)
-        if entry.id not in left:
-            engine.journal.forget(entry.id)
+        engine.journal.forget(entry.id)
     _remove_strays(engine)
     return failed
 
 
-def _clean_cluster(engine: Engine, entry: Entry) -> None:
-    """Remove the directories of all jobs of a cluster that are marked for it."""
-    while handles := engine.journal.garbage(entry.cluster):
+def _clean_place(engine: Engine, entry: Entry) -> None:
+    """Remove the directories of all jobs that are marked for it, where the files of this one are."""
+    while handles := engine.journal.garbage(entry.place):
         settings, resources = places.from_json(entry.settings), Resources(**entry.spec["resources"])
         cluster = engine.places.ready(engine.places.cluster(settings, resources))
         engine.dispatch.fetch(handles, engine.mirrors, cluster)

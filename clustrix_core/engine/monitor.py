@@ -29,6 +29,7 @@ class Monitor:
     def __init__(self, engine: Engine, cluster: Cluster) -> None:
         self.cluster = cluster
         self._engine = engine
+        self._place = ""
         self._flights: dict[int, Flight] = {}  # by identity: a job may have several readers
         self._wake = threading.Condition()
         self._thread: threading.Thread | None = None
@@ -41,6 +42,7 @@ class Monitor:
         """Start to look after a job."""
         with self._wake:
             self._flights[id(flight)] = flight
+            self._place = flight.entry.place  # of all of them: they share a transport and a work_dir
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._run, name=f"clustrix {self.cluster.name}", daemon=True)
                 self._thread.start()
@@ -101,7 +103,7 @@ class Monitor:
 
     def _poll(self, flights: list[Flight]) -> None:
         dispatch, journal = self._engine.dispatch, self._engine.journal
-        garbage = journal.garbage(self.cluster.name) if self._tidy_at is not None else []
+        garbage = journal.garbage(self._place) if self._tidy_at is not None else []
         if flights or garbage:
             dispatch.fetch([*_handles(flights), *garbage], self._engine.mirrors, self.cluster)
         if garbage:

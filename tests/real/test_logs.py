@@ -11,8 +11,9 @@ from clustrix_core.api import session
 
 def _wait_until_removed(job: str) -> None:
     journal = session.engine().journal
+    place = journal.get(job).place
     deadline = time.monotonic() + 30
-    while any(handle.job == job for name in ("local", "ssh", "slurm") for handle in journal.garbage(name)):
+    while any(handle.job == job for handle in journal.garbage(place)):
         assert time.monotonic() < deadline, "the job's directory was never removed"
         time.sleep(0.1)
 

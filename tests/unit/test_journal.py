@@ -39,6 +39,9 @@ def handle(job: str, **changes: Any) -> JobHandle:
     return JobHandle(job, f"simulate-{job}", "4711", **changes)
 
 
+HERE, OTHER = entry("00").place, {"host": "elsewhere"}
+
+
 @pytest.fixture
 def book(tmp_path: Path) -> Iterator[Journal]:
     made = Journal(tmp_path / "home")
@@ -144,25 +147,25 @@ def test_only_what_may_go_is_garbage(book: Journal) -> None:
     for job in ("0a", "0b", "0c", "0d", "0e"):
         book.add(entry(job))
         book.submitted(job, handle(job, tasks=3))
-    book.add(entry("0f", cluster="other"))
+    book.add(entry("0f", settings=OTHER))  # of the same name
     book.submitted("0f", handle("0f"))
     book.end(entry("0a", phase=OVER), discard=True)
     book.end(entry("0b", phase=OVER), discard=False)
     book.end(entry("0f", phase=OVER), discard=True)
     book.discard("0c")
-    assert book.garbage("hpc") == [handle("0a", tasks=3, discard=True), handle("0c", tasks=3, discard=True)]
-    book.removed(book.garbage("hpc"))
-    assert book.garbage("hpc") == []
+    assert book.garbage(HERE) == [handle("0a", tasks=3, discard=True), handle("0c", tasks=3, discard=True)]
+    book.removed(book.garbage(HERE))
+    assert book.garbage(HERE) == []
     book.discard("0a")  # gone is gone
-    assert book.garbage("hpc") == []
-    assert [kept.job for kept in book.garbage("other")] == ["0f"]
+    assert book.garbage(HERE) == []
+    assert [kept.job for kept in book.garbage(entry("0f", settings=OTHER).place)] == ["0f"]
 
 
 def test_a_job_that_never_reached_the_cluster_left_nothing_there(book: Journal) -> None:
     book.add(entry("0a"))
     book.end(entry("0a", phase=REFUSED), discard=True)
     book.discard("0a")
-    assert book.garbage("hpc") == []
+    assert book.garbage(HERE) == []
 
 
 def test_a_refused_follow_up_does_not_hide_what_the_first_round_left(book: Journal) -> None:
@@ -170,7 +173,7 @@ def test_a_refused_follow_up_does_not_hide_what_the_first_round_left(book: Journ
     book.submitted("0a", handle("0a"))
     book.again(book.get("0a"), "me")
     book.end(entry("0a", phase=REFUSED), discard=True)
-    assert [(kept.dir, kept.discard) for kept in book.garbage("hpc")] == [("jobs/0a/0a", True)]
+    assert [(kept.dir, kept.discard) for kept in book.garbage(HERE)] == [("jobs/0a/0a", True)]
 
 
 def test_what_was_learnt_of_a_cluster_is_remembered(book: Journal) -> None:
@@ -181,6 +184,60 @@ def test_what_was_learnt_of_a_cluster_is_remembered(book: Journal) -> None:
     other = Journal(book.home)
     assert other.site("hpc") == site and other.site("desk") is None
     other.close()
+
+
+@pytest.mark.parametrize(
+    ("setting", "same"),
+    [
+        ({"host": "other"}, False),
+        ({"port": 2222}, False),
+        ({"user": "bob"}, False),
+        ({"work_dir": "/scratch"}, False),
+        ({"proxy_jump": "gate"}, False),
+        ({"ssh_config": "/etc/other"}, False),
+        ({"backend": "ssh"}, False),
+        ({"key_file": "/k", "transport": "openssh", "resources": {"cores": 4}, "python": "python3.12"}, True),
+    ],
+)
+def test_where_the_files_are(setting: dict[str, Any], same: bool) -> None:
+    place = entry("00", settings={"backend": "slurm", "host": "login"}).place
+    changed = entry("01", cluster="renamed", settings={"backend": "slurm", "host": "login", **setting}).place
+    assert (place == changed) is same
+
+
+def test_a_job_is_not_forgotten_before_its_files_are_removed(book: Journal) -> None:
+    for job in ("0a", "0b"):
+        book.add(entry(job))
+        book.submitted(job, handle(job))
+        book.end(entry(job, phase=OVER), discard=True)
+    book.removed([handle("0a")])
+    for job in ("0a", "0b"):
+        book.forget(job)
+    assert [kept.id for kept in book.entries()] == ["0b"]
+
+
+def test_ten_thousand_old_jobs_are_not_looked_through(book: Journal) -> None:
+    book.add(entry("f" * 16))
+    book.submitted("f" * 16, handle("f" * 16))
+    book.discard("f" * 16)
+    book.add(entry("e" * 16))
+    columns = [row["name"] for row in book._rows("pragma table_info(jobs)")]
+    old = {"id": "printf('%016x', i)", "created": "i", "phase": "'over'", "on_cluster": "0"}
+    with book._writing() as db:
+        db.execute(
+            "with recursive n(i) as (select 1 union all select i + 1 from n where i < 10000) insert into jobs select "
+            + ", ".join(old.get(name, name) for name in columns)
+            + " from n, jobs where id = ?",
+            ("e" * 16,),
+        )
+    steps: list[int] = []  # of SQLite's machine, by the hundred: looking through all would be some hundreds of these
+    book._db.set_progress_handler(lambda: steps.append(1), 100)
+    assert [kept.id for kept in book.intents()] == ["e" * 16]
+    assert [kept.job for kept in book.garbage(HERE)] == ["f" * 16]
+    assert [kept.id for kept in book.entries(only_open=True)] == ["e" * 16, "f" * 16]
+    assert len(book.entries(limit=20)) == 20
+    assert book.get("0000000000000f00").phase == OVER
+    assert len(steps) < 50, len(steps)
 
 
 WRITER = """

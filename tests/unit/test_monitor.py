@@ -12,7 +12,8 @@ import pytest
 
 from clustrix_core import keys
 from clustrix_core.api.job import Job
-from clustrix_core.engine import Engine, Flight
+from clustrix_core.config import ClusterConfig
+from clustrix_core.engine import Engine, Flight, Request
 from clustrix_core.errors import RemoteError
 from clustrix_core.hookspecs import hookimpl
 from clustrix_core.model import Cluster, Fetched, JobHandle, JobState, JobStatus
@@ -28,6 +29,8 @@ class Frail(Toy):
         super().__init__()
         self.ill: dict[str, set[str]] = {"fetch": set(), "status": set()}
 
+        self.discarded: list[str] = []
+
     def _examine(self, hook: str, handles: list[JobHandle]) -> None:
         self._called(hook)
         if self.ill[hook] & {handle.job for handle in handles}:
@@ -36,6 +39,7 @@ class Frail(Toy):
     @hookimpl
     def fetch(self, handles: list[JobHandle], into: Path, cluster: Cluster) -> dict[str, Fetched]:
         self._examine("fetch", handles)
+        self.discarded += [f"{handle.job} {cluster.work_dir}" for handle in handles if handle.discard]
         return {handle.job: Fetched() for handle in handles}
 
     @hookimpl
@@ -142,3 +146,23 @@ def test_all_that_are_ill_are_given_up(engine: Engine, frail: Frail, some: Any) 
     before = frail.calls.count("fetch")
     threading.Event().wait(1.5)  # longer than what is left over waits for another reason to call
     assert frail.calls.count("fetch") <= before + 1
+
+
+def test_a_name_that_was_sent_elsewhere_does_not_lose_what_is_left_at_the_old_place(
+    engine: Engine, frail: Frail
+) -> None:
+    def run(work_dir: str) -> tuple[str, Flight]:
+        settings = ClusterConfig(name="there", backend="toy", work_dir=work_dir)
+        flight = engine.submit(Request("f", "call", settings, settings.resources, 1, Path.touch, {}), print)
+        until(lambda: flight.handle is not None)
+        return flight.spec.id, flight
+
+    old, flight = run("/old")
+    engine.monitor(flight.cluster).close()  # this client ends before it has tidied up
+    engine.journal.discard(old)
+    new, flight = run("/new")
+    engine.journal.discard(new)
+    engine.monitor(flight.cluster).drop(flight)
+    until(lambda: frail.discarded)
+    assert frail.discarded == [f"{new} /new"]
+    assert [handle.job for handle in engine.journal.garbage(engine.journal.get(old).place)] == [old]

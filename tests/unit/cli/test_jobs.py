@@ -38,7 +38,7 @@ def add(journal: Journal, number: int, state: str = "SUCCEEDED", ago: float = 0.
     if entry.handle is None and entry.phase != REFUSED:
         journal.submitted(job, JobHandle(job, f"job{number}-{job}", str(number)))
         journal.discard(job)
-        journal.removed(journal.garbage(entry.cluster))
+        journal.removed(journal.garbage(entry.place))
     entry.phase, entry.state = (entry.phase if entry.phase == REFUSED else OVER), state
     journal.end(entry, discard=False)
     with journal._writing() as db:
