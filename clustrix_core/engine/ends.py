@@ -43,7 +43,7 @@ HINTS = {
 def explain(said: TaskStatus, spec: JobSpec, handle: JobHandle, cluster: Cluster, log: str) -> JobError:
     """Return the typed error for a task that ended as ``said``, with the scheduler's words and the log's tail."""
     state = said.state if said.state in KINDS else JobState.LOST
-    words = ", ".join(filter(None, [_word(said), said.reason]))
+    words = _words(said)
     hint = HINTS.get(state, "").format(job=spec.id)
     happened = _happened(state, said, spec)
     return KINDS[state](
@@ -90,8 +90,12 @@ def _runs(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
         yield first, last
 
 
-def _word(said: TaskStatus) -> str:
-    return "" if said.word == "EXIT" else said.word
+def _words(said: TaskStatus) -> str:
+    """Return the scheduler's word and reason. A sentence needs no word before it that only names the state."""
+    named = said.word == said.state.value and " " in said.reason
+    if named or said.word in ("EXIT", said.reason):
+        return said.reason
+    return ", ".join(filter(None, [said.word, said.reason]))
 
 
 def _happened(state: JobState, said: TaskStatus, spec: JobSpec) -> str:
