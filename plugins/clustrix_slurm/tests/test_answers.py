@@ -41,10 +41,13 @@ SQUEUE = """853|N/A|FAILED|NonZeroExitCode|rec-bbbb
 CODES = f"{'853':24}{'N/A':80}{'768':12}{'rec-bbbb':64}\n"
 
 
+PACED = "as many of its tasks run as may at a time (JobArrayTaskLimit)"
+
+
 def test_squeue() -> None:
     assert list(answers.read_squeue([ARRAY, SINGLE], SQUEUE + CODES)) == [
         Row("853", "rec-bbbb", "FAILED", "NonZeroExitCode", 3),
-        Row("852", "rec-aaaa", "PENDING", "JobArrayTaskLimit", None, tuple(range(10, 100))),
+        Row("852", "rec-aaaa", "PENDING", PACED, None, tuple(range(10, 100))),
         Row("852", "rec-aaaa", "RUNNING", "", None, (0,)),
         Row("852", "rec-aaaa", "COMPLETING", "", None, (1,)),
     ]
@@ -54,6 +57,43 @@ def test_reasons_with_commas_and_spaces_are_kept_whole() -> None:
     reason = "Nodes required for job are DOWN, DRAINED or reserved for jobs in higher priority partitions"
     (row,) = answers.read_squeue([SINGLE], f"853|N/A|PENDING|{reason}|rec-bbbb\n")
     assert (row.word, row.reason) == ("PENDING", reason)
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("JobHeldUser", "held by the user (JobHeldUser): scontrol release 853"),
+        ("Priority", "waiting behind jobs of higher priority (Priority)"),
+        ("Dependency", "waiting for other jobs (Dependency)"),
+        ("DependencyNeverSatisfied", "it will never start; clustrix cancel"),
+        ("ReqNodeNotAvail, UnavailableNodes:n[1-3]", "reserved (ReqNodeNotAvail, UnavailableNodes:n[1-3])"),
+        ("PartitionTimeLimit", "more time than its partition allows (PartitionTimeLimit): clustrix cancel, and ask"),
+        ("QOSMaxJobsPerUserLimit", "waiting for other jobs: a limit of its account, user or QOS (QOSMaxJobsPerUser"),
+        ("AssocGrpCpuLimit", "waiting for other jobs: a limit of its account"),
+        ("AssocMaxJobsLimit", "waiting for other jobs: a limit of its account"),
+        ("AssocGrpCPUMinutesLimit", "used up (AssocGrpCPUMinutesLimit): ask the site"),
+        ("QOSMaxCpuPerUserLimit", "waiting for other jobs"),
+        (
+            "QOSMaxWallDurationPerJobLimit",
+            "more than one job may have (QOSMaxWallDurationPerJobLimit): clustrix cancel",
+        ),
+        ("QOSMinCpuNotSatisfied", "less than its QOS is for"),
+    ],
+)
+def test_why_a_job_waits_is_said_in_words(word: str, said: str) -> None:
+    (row,) = answers.read_squeue([SINGLE], f"853|N/A|PENDING|{word}|rec-bbbb\n")
+    assert said in row.reason and word in row.reason
+
+
+@pytest.mark.parametrize("word", ["OutOfMemory", "NonZeroExitCode", "TimeLimit", "Phase of the moon (Full)", "{id}"])
+def test_other_reasons_are_left_as_they_are(word: str) -> None:
+    (row,) = answers.read_squeue([SINGLE], f"853|N/A|PENDING|{word}|rec-bbbb\n")
+    assert row.reason == word
+
+
+def test_a_job_that_is_over_waits_for_nothing() -> None:
+    (row,) = answers.read_squeue([SINGLE], "853|N/A|CANCELLED|DependencyNeverSatisfied|rec-bbbb\n")
+    assert row.reason == "DependencyNeverSatisfied"
 
 
 def test_arrays_as_squeue_and_sacct_write_them() -> None:

@@ -11,6 +11,7 @@ from clustrix_core.batch import Row
 from clustrix_core.batch.queue import expand
 from clustrix_core.errors import TransportError
 from clustrix_core.model import Cluster, JobHandle, JobState
+from clustrix_slurm.reasons import in_words
 
 # squeue(1), "JOB STATE CODES". COMPLETING still holds its node; SPECIAL_EXIT and the like wait for somebody's hand.
 STATES = {
@@ -95,7 +96,13 @@ def read_squeue(handles: Sequence[JobHandle], answer: str) -> Iterator[Row]:
         if len(fields) == 5 and fields[4] in names:
             native, index, word, reason, name = fields
             code = codes.get((native, index, name)) if word == "FAILED" else None
-            yield Row(native, name, word, "" if reason == "None" else reason, code, _tasks(index))
+            yield Row(native, name, word, _reason(word, reason, native), code, _tasks(index))
+
+
+def _reason(word: str, reason: str, native: str) -> str:
+    if reason == "None":
+        return ""
+    return in_words(reason, native) if word == "PENDING" else reason
 
 
 def sacct(handles: Sequence[JobHandle], cluster: Cluster) -> Sequence[str]:
