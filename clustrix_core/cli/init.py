@@ -84,7 +84,10 @@ def _cluster(values: Mapping[str, Any]) -> ClusterConfig:
     cluster = ClusterConfig(**{**values, "backend": backend, "name": name})
     plugins = Plugins()
     plugins.load()
-    cluster.typed_options(plugins.backend(cluster.backend).options)
+    info = plugins.backend(cluster.backend)
+    cluster.typed_options(info.options)
+    if info.needs_host and not cluster.host:
+        raise click.UsageError(f"the backend {info.name} needs a host: say --host.")
     return cluster
 
 
@@ -101,7 +104,8 @@ def _answers(given: Mapping[str, Any]) -> dict[str, Any]:
 
     def ask(name: str, question: str, default: str = "") -> str:
         if name not in given:
-            found[name] = answer(question, default) or None
+            flag = f"--{name.replace('_', '-')}, or --yes to leave at its default what no flag says"
+            found[name] = answer(question, default, flag) or None
         return str(given.get(name) or found.get(name) or "")
 
     host = ask("host", "Host to log in to (empty: this machine)")
@@ -141,14 +145,14 @@ def _checked(cluster: ClusterConfig) -> list[Problem]:
 
 def _agreed(file: Path, yes: bool, force: bool, wrong: bool) -> bool:
     """Return whether to write: what is wrong and what is there already need a yes."""
-    return all(not yes and agreed(reason) for reason in _doubts(file, force, wrong))
+    return all(not yes and agreed(reason, flag) for reason, flag in _doubts(file, force, wrong))
 
 
-def _doubts(file: Path, force: bool, wrong: bool) -> Iterator[str]:
+def _doubts(file: Path, force: bool, wrong: bool) -> Iterator[tuple[str, str]]:
     if wrong:
-        yield "Write it nevertheless?"
+        yield "Write it nevertheless?", "--no-check"
     if file.exists() and not force:
-        yield f"{file} is there already. Replace it (the old one is kept as {file}.old)?"
+        yield f"{file} is there already. Replace it (the old one is kept as {file}.old)?", "--force"
 
 
 def _text(cluster: ClusterConfig) -> str:

@@ -51,7 +51,12 @@ def test_what_flags_say_is_not_asked(shell: Shell) -> None:
 
 
 def test_nobody_answers(shell: Shell) -> None:
-    assert "nobody answers" in shell("init", code=2).stderr
+    assert "nobody answers: say --host, " in shell("init", code=2).stderr
+    assert "nobody answers: say --work-dir, " in shell("init", "--host", "h", stdin="ssh\nx\n\n", code=2).stderr
+    there = ["init", *["--host", "", "--backend", "local", "--name", "desk"], *["--cores", "1", "--memory", "1GB"]]
+    assert "nobody answers: say --time, " in shell(*there, code=2).stderr
+    bad = [*there, "--time", "1h", "--python", "/no/such"]
+    assert "nobody answers: say --no-check." in shell(*bad, code=2).stderr
     assert not [*shell.cwd.iterdir()]
 
 
@@ -59,6 +64,7 @@ def test_a_file_that_is_there_is_never_replaced_without_a_yes(shell: Shell) -> N
     file = shell.file("clustrix.yml", "default: local  # mine\n")
     assert "--force" in shell("init", "--yes", "--backend", "local", code=2).stderr
     given = ["--host", "", "--backend", "local", "--name", "desk", "--cores", "1", "--memory", "1GB", "--time", "1h"]
+    assert "nobody answers: say --force." in shell("init", *given, code=2).stderr
     refused = shell("init", *given, stdin="n\n", code=1)
     assert "Nothing was written" in refused.stderr and "backend: local" in refused.stdout
     assert file.read_text() == "default: local  # mine\n"
@@ -80,6 +86,8 @@ def test_a_cluster_that_does_not_answer_is_not_written(shell: Shell) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (["--backend", "ssh"], "the backend ssh needs a host: say --host."),
+        (["--backend", "ssh", "--no-check"], "the backend ssh needs a host: say --host."),
         (["--backend", "slrum"], "no installed plugin answers for the backend 'slrum'"),
         (["--host", "user@host"], "holds a user"),
         (["--memory", "8 potatoes"], "not an amount of memory"),
