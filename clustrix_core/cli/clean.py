@@ -29,13 +29,18 @@ def command(older_than: float, dry_run: bool, yes: bool) -> None:
         jobbook.look(journal.entries())
     entries = finished(journal, older_than, cluster)
     if not dry_run and entries and not yes and not state().json and sys.stdin.isatty():
-        entries = entries if agreed(f"Remove {len(entries)} finished jobs with their results?") else []
+        entries = entries if agreed(f"Remove {_finished(len(entries))}, results included?") else []
     failed = {} if dry_run or not entries else clean(entries)
     if state().json:
         output.document({"removed": [entry.id for entry in entries], "dry_run": dry_run, "not_cleaned": [*failed]})
     else:
         for entry in entries if dry_run else ():
             output.line(f"{entry.id}  {output.plain(entry.label)}  {entry.state}")
-        output.say(f"{len(entries)} finished jobs {'would be' if dry_run else 'were'} removed.")
+        done = "would be" if dry_run else "was" if len(entries) == 1 else "were"
+        output.say(f"{_finished(len(entries))} {done} removed.")
     for name, error in failed.items():
         output.say(f"Not cleaned: {name}: {error}\nIts jobs stay in the list; the next `clustrix clean` tries again.")
+
+
+def _finished(number: int) -> str:
+    return f"{number} finished {'job' if number == 1 else 'jobs'}"

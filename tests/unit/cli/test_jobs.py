@@ -163,7 +163,7 @@ def test_clean(shell: Shell, journal: Journal) -> None:
     assert shell.json("clean", "--older-than", "7d")["removed"] == [old.id]
     assert [path.name for path in (home / "results").iterdir()] == [new.id]
     assert [one["id"] for one in shell.json("jobs")] == [new.id]
-    assert "1 finished jobs were removed" in shell("clean").stderr
+    assert "1 finished job was removed" in shell("clean").stderr
     assert shell.json("jobs") == [] and not [*(home / "outbox").iterdir()]
     shell("clean", "--older-than", "yesterday", code=2)
 
