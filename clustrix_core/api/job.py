@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from clustrix_core.api import forks
 from clustrix_core.errors import CancelledByCaller, CannotTravel
 from clustrix_core.model import JobStatus
 
@@ -23,12 +24,21 @@ class Job(concurrent.futures.Future, Generic[T]):  # type: ignore[type-arg]
 
     ``result()`` returns the function's value or raises its exception, with the remote traceback attached, or a JobError
     that says how the job ended without one. ``await job``, ``concurrent.futures.wait`` and ``as_completed`` work.
+    In a forked child, which cannot watch its parent's jobs, it has ended with CannotTravel unless it had a value.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self._flight: Flight | None = None
         self._engine: Engine | None = None
+        forks.remember(self)
+
+    def _leave(self) -> None:
+        self._engine = None
+        self._condition = threading.Condition()  # a thread that is not here may have held the other
+        if not self.done():
+            super().__init__()  # who waits for it, and its callbacks, are the parent's
+            self.set_exception(self._left)
 
     def _bind(self, engine: Engine, flight: Flight) -> None:
         self._engine, self._flight = engine, flight
@@ -52,12 +62,14 @@ class Job(concurrent.futures.Future, Generic[T]):  # type: ignore[type-arg]
     @property
     def id(self) -> str:
         """The job's id, 16 hex digits; ``clustrix.get_job(id)`` finds it again in any process."""
-        return self._known[1].spec.id
+        assert self._flight is not None
+        return self._flight.spec.id
 
     @property
     def name(self) -> str:
         """The name that the scheduler shows."""
-        return self._known[1].spec.name
+        assert self._flight is not None
+        return self._flight.spec.name
 
     def status(self) -> JobStatus:
         """Return what is known of the job; asks the scheduler while it is in flight."""
@@ -77,9 +89,9 @@ class Job(concurrent.futures.Future, Generic[T]):  # type: ignore[type-arg]
         """End the job, running or not. True once the scheduler took it; False when it was over before."""
         if self.cancelled():
             return True
+        engine, flight = self._known
         if self.done():
             return False
-        engine, flight = self._known
         return engine.cancel(flight) and self.cancelled()
 
     def result(self, timeout: float | None = None) -> T:
@@ -115,8 +127,13 @@ class Job(concurrent.futures.Future, Generic[T]):  # type: ignore[type-arg]
 
     @property
     def _known(self) -> tuple[Engine, Flight]:
-        assert self._engine is not None and self._flight is not None
+        if self._engine is None or self._flight is None:
+            raise self._left
         return self._engine, self._flight
+
+    @property
+    def _left(self) -> CannotTravel:
+        return forks.left(self, self._flight.spec.id if self._flight else None)
 
     def _cancelled(self) -> CancelledByCaller:
         job = self._flight.spec if self._flight else None

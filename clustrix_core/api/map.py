@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from clustrix_core.api import progress
+from clustrix_core.api import forks, progress
 from clustrix_core.api.job import raisable, read_all
 from clustrix_core.errors import CancelledByCaller, CannotTravel
 from clustrix_core.model import JobStatus
@@ -43,6 +43,7 @@ class Map(Generic[T]):
 
     A call that raised raises in its place and the next ``next()`` goes on behind it; with ``return_exceptions`` the
     exception is yielded instead. ``as_completed()`` yields ``Done`` objects in the order in which they arrive.
+    In a forked child, which cannot watch its parent's jobs, calls without an outcome have ended with CannotTravel.
     """
 
     def __init__(self, calls: int, label: str, return_exceptions: bool = False) -> None:
@@ -52,6 +53,15 @@ class Map(Generic[T]):
         self._news = threading.Condition()
         self._flight: Flight | None = None
         self._engine: Engine | None = None
+        forks.remember(self)
+
+    def _leave(self) -> None:
+        self._engine = None
+        self._news = threading.Condition()  # a thread that is not here may have held the other
+        error = self._left
+        for call in set(range(self._calls)).difference(self._order):
+            self._outcomes.setdefault(call, (None, error))
+            self._order.append(call)
 
     def _bind(self, engine: Engine, flight: Flight) -> None:
         self._engine, self._flight = engine, flight
@@ -87,9 +97,10 @@ class Map(Generic[T]):
 
     def cancel(self) -> bool:
         """End what has not finished. True once the scheduler took it; False when all was over before."""
-        if self._engine is None or self._flight is None:
+        if self._flight is None:
             return False
-        return self._engine.cancel(self._flight)
+        engine, flight = self._known
+        return engine.cancel(flight)
 
     def cancelled(self) -> bool:
         return any(isinstance(error, CancelledByCaller) for _, error in self._outcomes.values())
@@ -121,9 +132,15 @@ class Map(Generic[T]):
 
     @property
     def _known(self) -> tuple[Engine, Flight]:
-        if self._engine is None or self._flight is None:
+        if self._flight is None:
             raise ValueError("a map without calls has no job")
+        if self._engine is None:
+            raise self._left
         return self._engine, self._flight
+
+    @property
+    def _left(self) -> CannotTravel:
+        return forks.left(self, self.id or None)
 
     def _wait(self, arrived: Any, deadline: float | None) -> None:
         with self._news:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import multiprocessing
 import os
 import pwd
 import signal
@@ -197,6 +198,74 @@ def test_a_callback_may_cancel_another(gate: Gate) -> None:
 def test_many_threads_at_a_time(there: ClusterConfig) -> None:
     with concurrent.futures.ThreadPoolExecutor(12) as threads:
         assert list(threads.map(double, range(24))) == [2 * x for x in range(24)]
+
+
+# -- forked children
+
+
+def in_child(function: Callable[[], str]) -> str:
+    """Return what a forked child of this process says; it has some seconds."""
+    ours, theirs = os.pipe()
+    pid = os.fork()
+    if not pid:
+        signal.alarm(20)  # a child that waits for ever says nothing
+        try:
+            os.write(theirs, function().encode())
+        except BaseException as error:
+            os.write(theirs, f"raised {error!r}".encode())
+        finally:
+            os._exit(0)
+    os.close(theirs)
+    with open(ours) as said:
+        answer = said.read()
+    os.waitpid(pid, 0)
+    return answer
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+@pytest.mark.parametrize("place", ["local", "ssh"], indirect=True)
+def test_a_forked_child_does_not_wait_for_its_parents_jobs(gate: Gate) -> None:
+    done = double.submit(1)
+    assert done.result(60) == 2
+    held, _ = gate.running()
+    some = waits.map([str(gate.go)] * 3)
+    called: list[Any] = []
+    held.add_done_callback(called.append)
+
+    def child() -> str:
+        assert done.result() == 2 and done.id and done.name
+        assert concurrent.futures.wait([held]).done == {held} and called == [], "callbacks are the parent's"
+        for ask in (held.result, held.cancel, held.status, held.logs, done.status, some.results, some.cancel):
+            error = _raised(ask)
+            assert isinstance(error, clustrix.CannotTravel) and "forked" in str(error), error
+        assert [type(one.exception()) for one in some.as_completed()] == [clustrix.CannotTravel] * 3
+        assert isinstance(_raised(lambda: asyncio.run(asyncio.wait_for(held, 5))), clustrix.CannotTravel)
+        gate.go.touch()
+        return str(clustrix.get_job(held.id).result(15))  # what the error advises
+
+    assert in_child(child) == "released"
+    assert held.result(60) == "released" and some.results() == ["released"] * 3
+    wait_until(lambda: called == [held])
+
+
+def _outcome(job: int) -> str:
+    return repr(_raised(_inherited[job].result))
+
+
+_inherited: list[Job[Any]] = []
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+@pytest.mark.parametrize("place", ["local"], indirect=True)
+def test_workers_of_multiprocessing_do_not_wait_either(gate: Gate) -> None:
+    done = double.submit(1)
+    assert done.result(60) == 2
+    _inherited[:] = [gate.submit(), done]
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        said = pool.map_async(_outcome, range(2)).get(20)
+    assert "CannotTravel" in said[0] and said[1] == "None"
+    gate.go.touch()
+    assert _inherited.pop(0).result(60) == "released"
 
 
 # -- asyncio
