@@ -101,8 +101,15 @@ def test_a_job_that_was_cancelled_while_pending_is_found_in_accounting(slurm: Sc
 
 def test_a_job_that_never_was_is_not_found_with_or_without_accounting(slurm: Scheduler, hpc: Cluster) -> None:
     assert clustrix_slurm.find(job(), hpc) is None
-    slurm.answer("sacct", err="Slurm accounting storage is disabled\n", rc=1)
-    assert clustrix_slurm.find(job(), hpc) is None
+    for rc, words in (
+        (1, "Slurm accounting storage is disabled"),
+        (127, "sh: 1: sacct: not found"),
+        (127, "bash: line 1: sacct: command not found"),
+        (127, "zsh:1: command not found: sacct"),
+        (1, "sacct: Command not found."),
+    ):
+        slurm.answer("sacct", err=words + "\n", rc=rc)
+        assert clustrix_slurm.find(job(), hpc) is None
 
 
 # -- status

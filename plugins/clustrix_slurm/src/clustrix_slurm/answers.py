@@ -42,7 +42,10 @@ STATES = {
     "BOOT_FAIL": JobState.NODE_FAIL,
     "PREEMPTED": JobState.PREEMPTED,
 }
-NO_ACCOUNTING = re.compile("accounting storage is disabled", re.IGNORECASE)
+# A site without accounting may not even have sacct; each shell has its own words for that.
+NO_ACCOUNTING = re.compile(
+    "accounting storage is disabled|sacct: (command )?not found|command not found: sacct", re.IGNORECASE
+)
 # What scancel says of jobs that are over or forgotten, where it says anything.
 UNKNOWN = re.compile("Invalid job id specified|already completing or completed", re.IGNORECASE)
 # sbatch fails with these although slurmctld may have accepted the job.
