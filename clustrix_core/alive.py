@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import secrets
 import sys
-from contextlib import suppress
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 from weakref import WeakSet
+
+from clustrix_core.errors import ConfigError
 
 _held: WeakSet[IO[bytes]] = WeakSet()
 
@@ -57,6 +61,15 @@ def is_alive(home: Path, name: str) -> bool:
     return False
 
 
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Hold the lock of a file, which is made and stays; waits for whoever has it, but not for the dead."""
+    with path.open("ab") as file:
+        while not _lock(file):
+            time.sleep(0.01)
+        yield
+
+
 def _remove(path: Path) -> None:
     with suppress(FileNotFoundError, PermissionError):
         path.unlink()
@@ -78,6 +91,12 @@ else:
     def _lock(file: IO[bytes]) -> bool:
         try:
             fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             return False
+        except OSError as error:  # an NFS mount without its lock daemon: nobody would ever get it
+            file.close()
+            raise ConfigError(
+                f"{file.name} cannot be locked: {error.strerror}",
+                hint="Set CLUSTRIX_HOME to a directory on a file system that has locks.",
+            ) from error
         return True

@@ -8,6 +8,7 @@ import os
 import secrets
 from pathlib import Path
 
+from clustrix_core import alive
 from clustrix_core.errors import ConfigError
 
 
@@ -42,6 +43,10 @@ def _make(path: Path) -> bytes:
         os.link(new, path)
     except FileExistsError:
         pass
+    except OSError:  # no hard links here: exFAT, some network and FUSE mounts
+        with alive.alone(path.with_name("key.lock")):
+            if not path.exists():
+                new.replace(path)
     finally:
-        new.unlink()
+        new.unlink(missing_ok=True)
     return path.read_bytes()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -489,6 +490,18 @@ def test_a_process_sees_itself_alive_and_others_not(tmp_path: Path) -> None:
     assert not alive.is_alive(tmp_path, "0123456789abcdef")
     file.close()
     assert not alive.is_alive(tmp_path, name)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="POSIX's locks")
+def test_a_home_without_locks_is_an_error_not_a_long_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import fcntl
+
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    with pytest.raises(ConfigError, match="cannot be locked: No locks available"):
+        alive.announce(tmp_path)
 
 
 def test_the_files_of_the_dead_do_not_pile_up(tmp_path: Path) -> None:
