@@ -6,7 +6,8 @@ An odd scheduler writes one hook by hand and keeps the others.
 
 from clustrix_core.batch.dialect import Dialect, Query, Row
 from clustrix_core.batch.fetch import fetch, logs
-from clustrix_core.batch.queue import cancel, find, status
+from clustrix_core.batch.find import find
+from clustrix_core.batch.queue import cancel, status
 from clustrix_core.batch.script import render
 from clustrix_core.batch.site import check, provision
 from clustrix_core.batch.submit import submit

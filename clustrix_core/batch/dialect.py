@@ -45,7 +45,8 @@ class Dialect:
     been accepted. ``queries`` are asked in order, later ones only for what is still missing (queue, then accounting).
     ``cancel`` gets a line ``job round`` for each handle on stdin too. ``task`` and ``directory`` are shell words
     for the array index and the directory of submission; ``native`` for the scheduler's id. ``probe`` are commands of
-    sh, run side by side, whose output ``read_probe`` turns into facts of the site; ``check`` are the scheduler's own checks behind ``doctor``.
+    sh, run side by side, whose output ``read_probe`` turns into facts of the site; ``check`` are the scheduler's own
+    checks behind ``doctor``.
     """
 
     name: str

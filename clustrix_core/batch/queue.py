@@ -11,7 +11,7 @@ from clustrix_core.batch.dialect import Dialect, Query, Row
 from clustrix_core.batch.script import words
 from clustrix_core.batch.site import where
 from clustrix_core.errors import CommandError
-from clustrix_core.model import Cluster, JobHandle, JobSpec, JobState, JobStatus, TaskStatus
+from clustrix_core.model import Cluster, JobHandle, JobState, JobStatus, TaskStatus
 from clustrix_core.transport import Completed
 
 AT_ONCE = 500  # names in one query, so that a command line stays far below 128 KiB
@@ -41,19 +41,6 @@ def status(dialect: Dialect, handles: Sequence[JobHandle], cluster: Cluster) -> 
     return answers
 
 
-def find(dialect: Dialect, job: JobSpec, cluster: Cluster) -> JobHandle | None:
-    """Return the handle of a job by its unique name, or None."""
-    wanted = JobHandle(job.id, job.name, "", job.tasks, job.round)
-    for query in dialect.queries:
-        rows = [row for row in _ask(query, [wanted], cluster)[1] if row.name == job.name]
-        if rows:
-            return JobHandle(job.id, job.name, rows[0].native, job.tasks, job.round)
-    # Without accounting a scheduler soon forgets; what a job has left behind says that it was there.
-    left = " ".join(f"{job.dir}/{name}-{job.round}.*" for name in ("results", "status"))
-    ran = cluster.transport.run(f"cd -- {where(cluster)} && ls -d {left} 2>/dev/null").text
-    return JobHandle(job.id, job.name, "", job.tasks, job.round) if ran.strip() else None
-
-
 def cancel(dialect: Dialect, handles: Sequence[JobHandle], cluster: Cluster) -> None:
     """Cancel jobs; those already over are no error."""
     for start in range(0, len(handles), AT_ONCE):
@@ -78,6 +65,11 @@ def read_marker(line: str) -> TaskStatus | None:
     else:
         return None
     return TaskStatus(state, word, reason or ("" if state is JobState.SUCCEEDED else f"exit code {code}"), int(code))
+
+
+def ask(query: Query, handles: Sequence[JobHandle], cluster: Cluster) -> list[Row]:
+    """Return what one query says."""
+    return _ask(query, handles, cluster)[1]
 
 
 def _ask_all(

@@ -40,7 +40,9 @@ def check(dialect: Dialect, cluster: Cluster) -> Sequence[Problem]:
     except ClustrixError as error:
         return [Problem("error", str(error.args[0]), error.hint or "")]
     assert site is not None
-    asked = cluster.transport.run(f"cd -- {shlex.quote(site.work_dir)} && {{ {_beside(dialect.probe(cluster), ':', ':')}; }}")
+    asked = cluster.transport.run(
+        f"cd -- {shlex.quote(site.work_dir)} && {{ {_beside(dialect.probe(cluster), ':', ':')}; }}"
+    )
     return [*_other_python(site), *dialect.check(cluster, site, asked.text)]
 
 

@@ -12,12 +12,13 @@ from clustrix_core import bundle
 from clustrix_core.batch.dialect import Dialect
 from clustrix_core.batch.script import words
 from clustrix_core.batch.site import where
-from clustrix_core.errors import StagingError, SubmitRejected, TransportError
+from clustrix_core.errors import ClustrixError, StagingError, SubmitRejected, TransportError
 from clustrix_core.model import Cluster, JobHandle, JobSpec
 from clustrix_core.transport import CHUNK, Completed
 
 _STAGED = "clustrix: staged"
 _NO_WORKER = 67
+_GIVEN_UP = 68
 
 
 def submit(dialect: Dialect, job: JobSpec, script: str, cluster: Cluster) -> JobHandle:
@@ -66,11 +67,29 @@ def _command(dialect: Dialect, job: JobSpec, cluster: Cluster, linked: Mapping[s
             # tar takes a stream that was cut between two files for a whole one; the script comes last.
             f"tar -xof - && [ -f {script_name(job)} ] || undo",
             *links,
+            f"{claim(job, 'sent')} || exit {_GIVEN_UP}",
             f"echo '{_STAGED}'",
-            'umask "$old"',
-            f"exec {words(dialect.submit(job, cluster))}",
+            # Whoever is not here to read the answer finds it in the job directory.
+            f'said=$({{ umask "$old"; exec {words(dialect.submit(job, cluster))}; }} 2>{answer(job)}.err); code=$?',
+            f'printf \'%s\\n\' "$code" "$said" >{answer(job)}; printf \'%s\\n\' "$said"',
+            f"[ ! -s {answer(job)}.err ] || cat {answer(job)}.err >&2",
+            'exit "$code"',
         ]
     )
+
+
+def claim(job: JobSpec, word: str) -> str:
+    """Return what decides, once and for all, what becomes of an attempt: it fails where that is decided already.
+
+    An attempt whose client has died may still be on its way. Whoever looks for it in vain gives it up in its place, and
+    then it goes no further.
+    """
+    return f"(set -C; echo {word} >attempt-{job.round}.{job.attempt}) 2>/dev/null"
+
+
+def answer(job: JobSpec) -> str:
+    """Return the file of the scheduler's answer: its exit code, then what it said."""
+    return f"answer-{job.round}.{job.attempt}"
 
 
 def script_name(job: JobSpec) -> str:
@@ -108,7 +127,9 @@ def _padded(content: bytes, size: int | None = None) -> bytes:
     return content + b"\0" * (-(len(content) if size is None else size) % tarfile.BLOCKSIZE)
 
 
-def _not_staged(completed: Completed, before: str, cluster: Cluster) -> StagingError:
+def _not_staged(completed: Completed, before: str, cluster: Cluster) -> ClustrixError:
+    if completed.returncode == _GIVEN_UP:
+        return TransportError("this attempt to submit the job came too late, it was given up")
     if completed.returncode == _NO_WORKER:
         return StagingError("the worker is gone from work_dir", returncode=_NO_WORKER, transient=True)
     said = completed.error or before.strip() or f"exit {completed.returncode}"
@@ -121,10 +142,15 @@ def _not_staged(completed: Completed, before: str, cluster: Cluster) -> StagingE
     )
 
 
-def _rejected(dialect: Dialect, completed: Completed, after: str) -> Exception:
+def unsure(dialect: Dialect, code: int, said: str) -> bool:
+    """Return whether the scheduler may have accepted a job although its command has failed."""
+    killed = 128 < code < 160  # by a signal, perhaps after the scheduler had accepted
+    return killed or dialect.unsure.search(said) is not None
+
+
+def _rejected(dialect: Dialect, completed: Completed, after: str) -> ClustrixError:
     said = completed.error or after.strip() or "no reason given"
-    killed = 128 < completed.returncode < 160  # by a signal, perhaps after the scheduler had accepted
-    if killed or dialect.unsure.search(said):
+    if unsure(dialect, completed.returncode, said):
         return TransportError(f"{dialect.name} did not answer in time, the job may have been accepted: {said}")
     if completed.returncode in (126, 127):
         return SubmitRejected(f"{dialect.name} is not there: {said}", hint="Is this the login node of the cluster?")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -10,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from clustrix_core.batch.queue import read_marker
-from clustrix_core.engine import cadence
+from clustrix_core.engine import cadence, specs
 from clustrix_core.engine.inbox import Death, Inbox
 from clustrix_core.errors import PayloadError
 from clustrix_core.journal import Entry
@@ -48,8 +49,9 @@ class Flight:
     started: float | None = None
     over_since: float | None = None
     withdrawn: bool = False
-    orphan: bool = False  # a client that has died may have submitted it: it is looked for first
+    unsure: bool = False  # it may have been submitted: it is looked for first
     completed: Callable[[], None] = lambda: None
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def missing(self) -> list[int]:
@@ -70,6 +72,21 @@ class Flight:
             self.receive(call, value, error)
         except BaseException:
             _log.exception("a callback of job %s raised", self.spec.id)
+
+    def settle(self, call: int, error: BaseException) -> None:
+        """A call has ended without a value."""
+        self.arrived.add(call)
+        self.deliver(call, None, error)
+
+    def fail(self, error: BaseException) -> None:
+        """Nothing more will come."""
+        for call in self.missing:
+            self.settle(call, error)
+
+    def adopt(self, entry: Entry) -> None:
+        """Take in what another process has journalled meanwhile."""
+        self.entry, self.spec = entry, specs.of(entry)
+        self.todo = entry.spec.get("todo") or self.todo
 
     def take_off(self, spec: JobSpec, handle: JobHandle) -> None:
         """A round was accepted by the scheduler."""

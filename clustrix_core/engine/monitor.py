@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from clustrix_core.engine import cadence
+from clustrix_core.engine import cadence, landing
 from clustrix_core.engine.flight import UNKNOWN_FOR, Flight
 from clustrix_core.errors import ClustrixError, CommandError
 from clustrix_core.model import Cluster, JobHandle, JobStatus
@@ -117,7 +117,7 @@ class Monitor:
         for flight in self._watched(flights):
             with self._its_own(flight):
                 if flight.landed(now):
-                    self._engine.land(flight)
+                    landing.land(self._engine, flight)
 
     @contextmanager
     def _its_own(self, flight: Flight) -> Iterator[None]:

@@ -266,46 +266,6 @@ def test_no_list_breaks_the_reader(text: str) -> None:
             break
 
 
-# -- find
-
-
-def test_a_job_is_found_by_its_name(toys: Scheduler, work_dir: Path) -> None:
-    toys.answer("toyq", out=f"16 another Q\n17 {NAME} Q\n")
-    found = batch.find(toy(), job(tasks=3), cluster(work_dir))
-    assert found == handle(tasks=3) and toys.names == ["toyq"]
-
-
-def test_a_job_that_has_left_the_queue_is_found_in_accounting(toys: Scheduler, work_dir: Path) -> None:
-    toys.answer("toyacct", out=f"17 {NAME} C\n")
-    assert batch.find(toy(), job(), cluster(work_dir)) == handle()
-
-
-@pytest.mark.parametrize("name", ["results-0.0.0.0", "status-0.0", "status-0.3"])
-def test_a_job_that_left_something_was_there(toys: Scheduler, work_dir: Path, name: str) -> None:
-    """Without accounting nobody knows it any more: it must not run twice all the same."""
-    put(work_dir, handle(), {name: b"x"})
-    toys.answer("toyacct", err="no such job", rc=1)
-    assert batch.find(toy(), job(), cluster(work_dir)) == handle(native="")
-
-
-def test_what_another_round_left_does_not_count(toys: Scheduler, work_dir: Path) -> None:
-    put(work_dir, handle(), {"results-0.0.0.0": b"x", "status-0.0": b"x", "payload": b"x", "job-1.sh": b"x"})
-    assert batch.find(toy(), job(round=1), cluster(work_dir)) is None
-
-
-def test_a_job_that_never_was_is_not_found(toys: Scheduler, work_dir: Path) -> None:
-    put(work_dir, handle(), {"payload": b"x", "job-0.sh": b"x"})
-    assert batch.find(toy(), job(), cluster(work_dir)) is None
-
-
-@pytest.mark.parametrize("program", ["toyq", "toyacct"])
-def test_an_outage_while_looking_is_not_an_absence(toys: Scheduler, work_dir: Path, program: str) -> None:
-    toys.answer(program, err="cannot reach the server", rc=1)
-    with pytest.raises(CommandError) as raised:
-        batch.find(toy(), job(), cluster(work_dir))
-    assert raised.value.transient
-
-
 # -- cancel
 
 

@@ -244,6 +244,9 @@ def test_doctor_reports_another_python(toys: Scheduler, work_dir: Path, tmp_path
 # -- submitting
 
 
+_LEFT = (("attempt", ""), ("answer", ""), ("answer", ".err"))
+
+
 def submit(spec: JobSpec, cluster: Cluster, script: str = "#!/bin/sh\n") -> str:
     return batch.submit(toy(), spec, script, cluster).native
 
@@ -259,6 +262,9 @@ def test_files_and_job_are_one_exec(toys: Scheduler, work_dir: Path, tmp_path: P
     assert {path.name: path.read_bytes() for path in directory.iterdir() if path.is_file()} == {
         **files,
         "job-0.sh": "#!/bin/sh\necho ☃\n".encode(),
+        "attempt-0.0": b"sent\n",
+        "answer-0.0": b"0\nWelcome\n4711\n",
+        "answer-0.0.err": b"",
     }
     assert (directory / "claims-0").is_dir()
     assert {stat.S_IMODE(path.stat().st_mode) for path in directory.iterdir() if path.is_file()} == {0o600}
@@ -269,8 +275,8 @@ def test_files_and_job_are_one_exec(toys: Scheduler, work_dir: Path, tmp_path: P
 def test_nothing_grows_on_the_command_line(toys: Scheduler, work_dir: Path, tmp_path: Path) -> None:
     toys.answer("toysub", out="1\n")
     here, sizes = cluster(work_dir), (10, 3_000_000)
-    for size in sizes:
-        submit(job(files=sent(tmp_path, payload=b"x" * size)), here)
+    for attempt, size in enumerate(sizes):
+        submit(job(attempt=attempt, files=sent(tmp_path, payload=b"x" * size)), here)
         assert (work_dir / job().dir / "payload").stat().st_size == size
     assert isinstance(here.transport, Counting)
     assert max(len(command) for command in here.transport.commands) < 4000
@@ -296,15 +302,16 @@ def test_a_follow_up_round_keeps_what_is_there(toys: Scheduler, work_dir: Path, 
     (work_dir / job().dir / "results-0.0.0.0").write_bytes(b"kept")
     handle = batch.submit(toy(), job(round=1, files=sent(tmp_path, **{"todo-1": b"[3]"})), "#!/bin/sh\n", here)
     names = {path.name for path in (work_dir / job().dir).iterdir()}
-    assert names == {"payload", "job-0.sh", "job-1.sh", "claims-0", "claims-1", "results-0.0.0.0", "todo-1"}
+    answers = {f"{name}-{round}.0{end}" for round in (0, 1) for name, end in _LEFT}
+    assert names - answers == {"payload", "job-0.sh", "job-1.sh", "claims-0", "claims-1", "results-0.0.0.0", "todo-1"}
     assert (handle.round, toys.calls[-1].argv) == (1, ("toysub", "job-1.sh"))
 
 
 def test_submitting_again_over_an_earlier_attempt_is_harmless(toys: Scheduler, work_dir: Path, tmp_path: Path) -> None:
     toys.answer("toysub", out="1\n")
     here = cluster(work_dir)
-    for content in (b"a longer first attempt", b"second"):
-        submit(job(files=sent(tmp_path, payload=content)), here)
+    for attempt, content in enumerate((b"a longer first attempt", b"second")):
+        submit(job(attempt=attempt, files=sent(tmp_path, payload=content)), here)
     assert (work_dir / job().dir / "payload").read_bytes() == b"second"
 
 
@@ -322,7 +329,16 @@ def test_a_refusal_on_stdout_or_in_silence_is_one_too(toys: Scheduler, work_dir:
         submit(job(), here)
     toys.answer("toysub", rc=1)
     with pytest.raises(SubmitRejected, match="no reason given"):
+        submit(job(attempt=1), here)
+
+
+def test_one_attempt_is_made_once(toys: Scheduler, work_dir: Path) -> None:
+    toys.answer("toysub", out="1\n")
+    here = cluster(work_dir)
+    submit(job(), here)
+    with pytest.raises(TransportError, match="given up") as raised:
         submit(job(), here)
+    assert raised.value.transient and toys.names == ["toysub"]
 
 
 @pytest.mark.parametrize(

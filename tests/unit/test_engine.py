@@ -15,8 +15,10 @@ import pytest
 from clustrix_core import alive, journal
 from clustrix_core.api.job import Job
 from clustrix_core.config import ClusterConfig
-from clustrix_core.engine import Engine, Flight, Request
-from clustrix_core.errors import AuthenticationError, CancelledByCaller, ClustrixError, TransportError
+from clustrix_core.engine import Engine, Flight, Request, submission
+from clustrix_core.engine.again import retry
+from clustrix_core.engine.landing import land
+from clustrix_core.errors import AuthenticationError, CancelledByCaller, ClustrixError, ConfigError, TransportError
 from clustrix_core.hookspecs import hookimpl
 from clustrix_core.model import BackendInfo, Cluster, Fetched, JobHandle, JobSpec, JobState, JobStatus, LogChunk, Site
 from clustrix_core.plugins import Plugins
@@ -34,6 +36,7 @@ class Toy:
         self.calls: list[str] = []
         self.fails: dict[str, list[ClustrixError]] = {}
         self.found: JobHandle | None = None
+        self.attempts: list[int] = []
 
     def _called(self, hook: str) -> None:
         self.calls.append(hook)
@@ -58,6 +61,7 @@ class Toy:
 
     @hookimpl
     def submit(self, job: JobSpec, script: str, cluster: Cluster) -> JobHandle:
+        self.attempts.append(job.attempt)
         self._called("submit")
         return JobHandle(job.id, job.name, "1", job.tasks, job.round)
 
@@ -120,9 +124,9 @@ def submit(engine: Engine, calls: int = 1) -> tuple[Job[Any], Flight]:
 def orphan(engine: Engine) -> str:
     """A job whose client has died before it knew whether the scheduler had it."""
     _, flight = submit(engine)
-    engine._submissions[flight.spec.id].result(10)
+    engine.submissions._running[flight.spec.id].result(10)
     engine.monitor(flight.cluster).drop(flight)
-    engine._forget(flight)
+    engine.submissions.forget(flight.spec.id)
     with engine.journal._writing() as db:
         db.execute("update jobs set phase = 'intent', handle = null, owner = 'dead' where id = ?", (flight.spec.id,))
     return flight.spec.id
@@ -147,7 +151,7 @@ def test_a_cluster_that_refuses_us_is_not_asked_again_and_again(make: Callable[[
 def test_a_cancellation_that_did_not_get_through_leaves_the_job_going(make: Callable[[], Engine], toy: Toy) -> None:
     engine = make()
     job, flight = submit(engine)
-    engine._submissions[flight.spec.id].result(10)
+    engine.submissions._running[flight.spec.id].result(10)
     toy.fails["cancel"] = [LOST]
     with pytest.raises(TransportError):
         job.cancel()
@@ -160,10 +164,10 @@ def test_calls_that_no_task_had_begun_end_with_a_cancellation(
 ) -> None:
     engine = make()
     job, flight = submit(engine)
-    engine._submissions[flight.spec.id].result(10)
+    engine.submissions._running[flight.spec.id].result(10)
     monkeypatch.setattr(flight, "sort_out", lambda: ({}, [0]))
     flight.withdrawn = True  # somebody is about to cancel
-    engine.land(flight)
+    land(engine, flight)
     with pytest.raises(CancelledByCaller):
         job.result(5)
     assert engine.journal.get(job.id).state == "CANCELLED"
@@ -190,11 +194,14 @@ def test_a_job_whose_reply_was_lost_is_looked_for_when_it_is_cancelled(make: Cal
     assert toy.calls.count("submit") == 1 and "cancel" in toy.calls
 
 
-def test_an_orphan_that_cannot_be_asked_for_stays_one(make: Callable[[], Engine], toy: Toy) -> None:
+def test_an_orphan_that_cannot_be_asked_for_stays_one(
+    make: Callable[[], Engine], toy: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lost = orphan(make())
+    monkeypatch.setattr(submission, "PATIENCE", 0)
     toy.fails["find"] = [LOST]
     engine = make()
-    until(lambda: not toy.fails["find"] and not engine._submissions)
+    until(lambda: not toy.fails["find"] and not engine.submissions._running)
     entry = engine.journal.get(lost)
     assert (entry.phase, alive.is_alive(engine.home, entry.owner)) == (journal.INTENT, False)
     toy.found = JobHandle("", "", "")
@@ -202,6 +209,61 @@ def test_an_orphan_that_cannot_be_asked_for_stays_one(make: Callable[[], Engine]
     engine.attach(lost, job._deliver)
     until(lambda: engine.journal.get(lost).phase == journal.SUBMITTED)
     assert toy.calls.count("submit") == 1
+
+
+def test_a_lost_reply_is_looked_for_as_long_as_it_takes(make: Callable[[], Engine], toy: Toy) -> None:
+    toy.fails = {"submit": [LOST], "find": [LOST] * 20}
+    engine = make()
+    job, _ = submit(engine)
+    until(lambda: engine.journal.get(job.id).phase == journal.SUBMITTED)
+    assert (toy.calls.count("find"), toy.calls.count("submit"), toy.attempts) == (21, 2, [0, 1])
+
+
+def test_a_job_that_may_exist_is_not_journalled_as_refused(
+    make: Callable[[], Engine], toy: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(submission, "PATIENCE", 0)
+    toy.fails = {"submit": [LOST], "find": [AuthenticationError("the agent has gone")]}
+    engine = make()
+    job, _ = submit(engine)
+    assert isinstance(job.exception(10), AuthenticationError)
+    until(lambda: not engine.submissions._running)
+    assert engine.journal.get(job.id).phase == journal.INTENT
+    with pytest.raises(ConfigError, match="is still pending"):
+        retry(engine, job.id, print)
+    toy.found = JobHandle("", "", "")
+    engine.attach(job.id, lambda call, value, error: None)
+    until(lambda: engine.journal.get(job.id).phase == journal.SUBMITTED)
+    assert toy.calls.count("submit") == 1
+
+
+def test_a_job_that_cannot_be_asked_for_is_not_cancelled(
+    make: Callable[[], Engine], toy: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(submission, "IMPATIENCE", 0)
+    toy.fails = {"submit": [LOST], "find": [LOST] * 10000}
+    engine = make()
+    job, _ = submit(engine)
+    until(lambda: "find" in toy.calls)
+    with pytest.raises(TransportError, match="may have been accepted"):
+        job.cancel()
+    assert engine.journal.get(job.id).phase == journal.INTENT
+    toy.fails = {}
+
+
+def test_replies_that_are_lost_again_and_again_end_in_a_refusal(make: Callable[[], Engine], toy: Toy) -> None:
+    toy.fails = {"submit": [LOST] * 100}
+    engine = make()
+    job, _ = submit(engine)
+    assert job.exception(10) is LOST  # it is certain that there is no job
+    assert toy.attempts == list(range(submission.ATTEMPTS)) and engine.journal.get(job.id).phase == journal.REFUSED
+
+
+def test_an_orphan_is_submitted_under_a_number_of_its_own(make: Callable[[], Engine], toy: Toy) -> None:
+    lost = orphan(make())
+    engine = make()
+    until(lambda: engine.journal.get(lost).phase == journal.SUBMITTED)
+    assert toy.attempts == [0, 1] and engine.journal.get(lost).spec["attempt"] == 1
 
 
 def test_who_comes_second_to_an_orphan_waits_for_the_first(

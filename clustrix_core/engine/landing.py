@@ -1,0 +1,131 @@
+"""The end of a round: what no task will bring any more is told or sent once more; the end of a job is journalled."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from clustrix_core.engine import ends, reading, specs
+from clustrix_core.engine.flight import Ended, Flight
+from clustrix_core.errors import CancelledByCaller, ClustrixError
+from clustrix_core.journal import OVER, REFUSED
+from clustrix_core.model import Cluster, JobHandle, JobState
+
+if TYPE_CHECKING:
+    from clustrix_core.engine.engine import Engine
+
+_log = logging.getLogger("clustrix.engine")
+TAIL = 4096  # bytes of the log that an error shows
+LOGS = 16  # tasks of one round whose logs are read for that
+
+
+def land(engine: Engine, flight: Flight) -> None:
+    """A round is over: deliver the errors of the calls that will never come, or send what is left once more."""
+    ended, left = flight.sort_out()
+    errors = dict(_explained(engine, flight, ended))
+    if flight.withdrawn:
+        errors.update(dict.fromkeys(left, cancelled(flight)))
+    flight.entry.ends.update(ends.write(errors))
+    flight.arrived.update(errors)
+    engine.monitor(flight.cluster).drop(flight)
+    again = bool(left) and not flight.withdrawn
+    if not again:
+        over(engine, flight)
+    for call, error in errors.items():
+        flight.deliver(call, None, error)
+    if again:
+        _again(engine, flight, left)
+    else:
+        _tell_over(engine, flight)
+
+
+def cancel(engine: Engine, flight: Flight) -> None:
+    """The scheduler has taken a cancellation, or never had the job: nothing more comes of it."""
+    error, missing = cancelled(flight), flight.missing
+    flight.entry.ends.update(ends.write(dict.fromkeys(missing, error)))
+    flight.arrived.update(missing)
+    over(engine, flight)
+    for call in missing:
+        flight.deliver(call, None, error)
+    _tell_over(engine, flight)
+
+
+def over(engine: Engine, flight: Flight) -> None:
+    """Journal that a job is over. Its last outcome is delivered after that: a script may end when it has it."""
+    entry = flight.entry
+    with flight.lock:  # the monitor and a caller that cancels may both get here
+        if entry.phase in (OVER, REFUSED):
+            return
+        entry.phase = OVER
+    failed = bool(entry.ends or flight.inbox.raised)
+    state = JobState.FAILED if failed else JobState.SUCCEEDED
+    if entry.ends:
+        state = JobState(next(iter(entry.ends.values()))["data"].get("state", JobState.FAILED.value))
+    entry.state = state.value
+    entry.reason = next((end["data"].get("reason") or "" for end in entry.ends.values()), flight.inbox.raised)
+    cleanup = entry.settings.get("cleanup", "success")
+    keep = cleanup == "never" or (cleanup == "success" and (failed or flight.inbox.unreadable))
+    try:
+        engine.journal.end(entry, discard=not keep)
+    except Exception:  # a full disk must not cost the caller a value that is here
+        _log.exception("the end of job %s could not be journalled", entry.id)
+    engine.submissions.forget(entry.id)
+    if state is JobState.SUCCEEDED:  # what failed may be wanted again: `clustrix retry`
+        shutil.rmtree(engine.outbox / entry.id, ignore_errors=True)
+
+
+def cancelled(flight: Flight) -> CancelledByCaller:
+    """Return the error of calls that were cancelled by their caller."""
+    job = flight.spec.id
+    return CancelledByCaller(f"{flight.spec.label} (job {job}) was cancelled here", job=job, state="CANCELLED")
+
+
+def _explained(engine: Engine, flight: Flight, ended: Mapping[int, Ended]) -> Iterator[tuple[int, ClustrixError]]:
+    logs: dict[int, str] = {}
+    for call, end in ended.items():
+        if isinstance(end, ClustrixError):
+            yield call, end
+            continue
+        assert flight.handle is not None
+        task, said = end
+        handle = dataclasses.replace(flight.handle, task=task)
+        if task not in logs:
+            # Thousands may have ended alike: so many logs that somebody will read them, and no more.
+            wanted = len(logs) < LOGS and flight.began
+            logs[task] = _tail(engine, handle, flight.cluster) if wanted else ""
+        yield call, ends.explain(said, flight.spec, handle, flight.cluster, logs[task])
+
+
+def _tail(engine: Engine, handle: JobHandle, cluster: Cluster) -> str:
+    try:
+        return engine.dispatch.logs(handle, cluster, -TAIL).text
+    except ClustrixError:
+        return ""  # the end is known; its log is a courtesy
+
+
+def _again(engine: Engine, flight: Flight, left: Sequence[int]) -> None:
+    flight.todo = list(left)
+    flight.spec = dataclasses.replace(flight.spec, round=flight.spec.round + 1, attempt=0)
+    flight.entry.spec.update(specs.to_json(flight.spec), todo=list(left))
+    if not engine.journal.again(flight.entry, engine.name):
+        # Another client of this user watches the same job and was faster.
+        flight.entry = engine.journal.get(flight.spec.id)
+        reading.wait_for_owner(engine, flight)
+        return
+    try:
+        engine.submissions.start(flight)
+    except RuntimeError:  # the interpreter is on its way out: the next client finds the intent
+        _log.info("job %s goes on with the next client", flight.spec.id)
+
+
+def _tell_over(engine: Engine, flight: Flight) -> None:
+    state, before = JobState(flight.entry.state), flight.status
+    if state is not before.state and flight.handle is not None:
+        flight.status = dataclasses.replace(before, state=state)
+        engine.dispatch.job_changed(flight.handle, before, flight.status, flight.cluster)
+
+
+__all__ = ["cancel", "land", "over"]

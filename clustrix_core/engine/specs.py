@@ -1,0 +1,30 @@
+"""What was asked of a job, as the journal keeps it."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from clustrix_core.journal import Entry
+from clustrix_core.model import JobSpec
+from clustrix_core.resources import Resources
+
+_NAMES = {field.name for field in dataclasses.fields(JobSpec)}
+
+
+def to_json(spec: JobSpec) -> dict[str, Any]:
+    """Return a spec as JSON-safe data, without its files."""
+    data = dataclasses.asdict(dataclasses.replace(spec, files={}))
+    del data["files"]
+    return data
+
+
+def of(entry: Entry) -> JobSpec:
+    """Return the spec of a journalled job, in the shape in which its present round was sent."""
+    data = {name: value for name, value in entry.spec.items() if name in _NAMES}
+    return JobSpec(**{**data, "resources": resources(entry)})
+
+
+def resources(entry: Entry) -> Resources:
+    """Return the resources of a journalled job."""
+    return Resources(**entry.spec["resources"])

@@ -1,0 +1,197 @@
+"""Submitting in the background: until it is certain that there is one job, or that there is none."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import random
+import threading
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from clustrix_core import keys, payload
+from clustrix_core.engine import specs
+from clustrix_core.engine.flight import Flight
+from clustrix_core.engine.shape import shape
+from clustrix_core.errors import ClustrixError, StagingError, SubmitRejected, TransportError
+from clustrix_core.journal import OVER, REFUSED, error_data
+from clustrix_core.model import Cluster, JobHandle, JobSpec, JobState
+
+if TYPE_CHECKING:
+    from clustrix_core.engine.engine import Engine
+
+_log = logging.getLogger("clustrix.engine")
+SUBMITTERS = 4
+ATTEMPTS = 6  # submissions of one round, each after it was certain that the one before has not got through
+PATIENCE = 600.0  # seconds for which a job whose reply was lost is looked for; longer than a scheduler may take
+IMPATIENCE = 30.0  # the same for one that its caller has cancelled meanwhile
+NOBODY = "nobody"  # owns what is to be finished by whoever comes
+_PAUSE_FIRST, _PAUSE_LAST = 0.5, 15.0
+
+
+class Submissions:
+    """The jobs of one process that no scheduler has accepted yet."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._pool = ThreadPoolExecutor(SUBMITTERS, "clustrix submit")
+        self._running: dict[str, Future[None]] = {}
+        self._lock = threading.Lock()
+
+    def start(self, flight: Flight) -> None:
+        """Submit a journalled job. Raises RuntimeError once the interpreter is on its way out."""
+        with self._lock:
+            self._running[flight.spec.id] = self._pool.submit(self._submit, flight)
+
+    def withdraw(self, flight: Flight) -> None:
+        """Keep a job from being submitted; return when it is known whether it was."""
+        with self._lock:
+            running = self._running.get(flight.spec.id)
+        # What may have been submitted is looked for first.
+        if running is not None and (flight.unsure or not running.cancel()):
+            running.result()
+        if flight.unsure:
+            raise TransportError(
+                f"job {flight.spec.id} may have been accepted, and its cluster cannot be asked",
+                hint=f"Cancel it when the cluster answers again: clustrix cancel {flight.spec.id}",
+            )
+
+    def forget(self, job: str) -> None:
+        with self._lock:
+            self._running.pop(job, None)
+
+    def close(self) -> None:
+        """Finish what is being submitted."""
+        self._pool.shutdown(wait=True)
+
+    def _submit(self, flight: Flight) -> None:
+        try:
+            self._deliver(flight)
+        except BaseException as error:
+            lost = isinstance(error, TransportError) or (isinstance(error, ClustrixError) and error.transient)
+            if flight.unsure and lost:
+                self._put_off(flight, error)
+            else:
+                self._refused(flight, error)
+
+    def _deliver(self, flight: Flight) -> None:
+        engine, spec = self._engine, flight.spec
+        cluster = engine.places.ready(flight.cluster, fresh=spec.calls > 1)
+        assert cluster.site is not None
+        handle, unsure = None, flight.unsure
+        if unsure:
+            handle = self._settled(flight, spec, cluster)
+        if handle is None:
+            payload.same_python(cluster)
+            spec = shape(spec, cluster.site, len(flight.todo) if spec.round else None)
+            handle, spec, cluster = self._send(flight, spec, cluster, spec.attempt + unsure)
+        if handle is None:
+            return
+        if engine.journal.get(spec.id).phase == OVER:
+            engine.dispatch.cancel([handle], cluster)  # another client of this user has cancelled it meanwhile
+        flight.cluster = cluster
+        flight.take_off(spec, handle)
+        engine.monitor(cluster).watch(flight)
+
+    def _send(
+        self, flight: Flight, spec: JobSpec, cluster: Cluster, attempt: int
+    ) -> tuple[JobHandle | None, JobSpec, Cluster]:
+        """Submit until it is certain that there is one job, or that there is none."""
+        engine = self._engine
+        script = engine.dispatch.render_script(spec, cluster)
+        for last in [*[False] * (ATTEMPTS - 1), True]:
+            if flight.withdrawn:
+                break
+            spec = self._journalled(flight, dataclasses.replace(spec, attempt=attempt))
+            attempt += 1
+            try:
+                return engine.dispatch.submit(spec, script, cluster), spec, cluster
+            except StagingError as error:  # there is no job
+                if last or not error.transient:
+                    raise
+                cluster = engine.places.ready(cluster, again=True)
+            except ClustrixError as error:
+                if not error.transient:
+                    raise
+                flight.unsure = True
+                handle = self._settled(flight, spec, cluster)
+                if handle is not None:
+                    return handle, spec, cluster
+                if last:
+                    raise
+        return None, spec, cluster
+
+    def _journalled(self, flight: Flight, spec: JobSpec) -> JobSpec:
+        """Write an attempt down before anybody hears of it; whoever takes it over must know what to look for."""
+        flight.entry.spec.update(specs.to_json(spec))
+        self._engine.journal.shaped(spec.id, flight.entry.spec)
+        return dataclasses.replace(spec, files=self._files(flight, spec))
+
+    def _settled(self, flight: Flight, spec: JobSpec, cluster: Cluster) -> JobHandle | None:
+        """Look for an attempt until it is certain what has become of it. Raises what kept us from knowing."""
+        begun, pause = time.monotonic(), _PAUSE_FIRST
+        while True:
+            try:
+                handle = self._engine.dispatch.find(spec, cluster)
+                break
+            except ClustrixError as error:
+                patience = IMPATIENCE if flight.withdrawn else PATIENCE
+                if not error.transient or time.monotonic() - begun > patience:
+                    raise
+                _log.warning("%s: looking for job %s again: %s", cluster.name, spec.id, error)
+            time.sleep(pause * random.uniform(0.5, 1.0))
+            pause = min(2 * pause, _PAUSE_LAST)
+        flight.unsure = False
+        if handle is not None:
+            self._engine.journal.submitted(spec.id, handle)
+        return handle
+
+    def _files(self, flight: Flight, spec: JobSpec) -> dict[str, Path]:
+        """Write what goes along with a submission and return all of it; a follow-up round needs only what is new."""
+        outbox = self._engine.outbox / spec.id
+        outbox.mkdir(exist_ok=True, mode=0o700)
+        worker = {
+            **flight.entry.spec,
+            "name": spec.label,
+            "function": spec.label,
+            "cores": spec.resources.cores,
+            "memory": spec.resources.memory,
+            "time": spec.resources.time,
+            "clustrix": payload.VERSION,
+        }
+        texts = {"spec.json": json.dumps(worker), "key": keys.job_key(self._engine.home, spec.id)}
+        if spec.round:
+            texts[f"todo-{spec.round}"] = json.dumps(flight.todo)
+        for name, text in texts.items():
+            (outbox / name).write_text(text, "utf-8")
+        names = [*texts, "payload"] if not spec.round else list(texts)
+        return {name: outbox / name for name in names}
+
+    def _put_off(self, flight: Flight, error: BaseException) -> None:
+        """The cluster cannot be asked what has become of a job: that is left to the next who looks."""
+        self._engine.journal.adopt(flight.spec.id, self._engine.name, NOBODY)
+        self.forget(flight.spec.id)
+        flight.fail(error)
+
+    def _refused(self, flight: Flight, error: BaseException) -> None:
+        if not isinstance(error, ClustrixError):
+            error = _wrapped(error)
+        entry = flight.entry
+        entry.phase, entry.state = REFUSED, JobState.FAILED.value
+        entry.reason = str(error.args[0]) if error.args else type(error).__name__
+        entry.ends = {"*": error_data(error)}
+        self._engine.journal.end(entry, discard=False)
+        self.forget(flight.spec.id)
+        flight.fail(error)
+
+
+def _wrapped(error: BaseException) -> ClustrixError:
+    wrapped = SubmitRejected(f"the job could not be submitted: {type(error).__name__}: {error}")
+    wrapped.__cause__ = error
+    return wrapped
+
+
+__all__ = ["Submissions"]
