@@ -209,6 +209,6 @@ def _is_wrapper(options: Mapping[str, Any]) -> bool:
 
 
 def _same_package(module: str, plugin: str) -> bool:
-    if plugin.startswith("clustrix_core."):  # core's own backends live in one package: compare the whole name
-        return module == plugin
+    if plugin.startswith("clustrix_core."):  # only the package of core's own backends: core is much more than them
+        return module.rpartition(".")[0] == plugin.rpartition(".")[0]
     return module.split(".")[0] == plugin.split(".")[0]
