@@ -118,8 +118,8 @@ class JobSpec:
     """A job as asked for: one scheduler submission, a native array when ``tasks`` > 1.
 
     ``files`` maps names in the job directory to files of the client, ``round`` counts the follow-up arrays of one
-    job (0 is the first), ``attempt`` the submissions of one round (``find`` looks for the latest and gives it up where
-    it has not got through), ``walltime`` is that of a task in seconds (None: the scheduler's default).
+    job (0 is the first), ``submission`` how often a round was submitted before (``find`` looks for this one, and gives
+    it up where it has not got through), ``walltime`` is that of a task in seconds (None: the scheduler's default).
     """
 
     id: str
@@ -129,7 +129,7 @@ class JobSpec:
     tasks: int = 1
     width: int = 1
     round: int = 0
-    attempt: int = 0
+    submission: int = 0
     max_parallel: int | None = None
     walltime: int | None = None
     files: Mapping[str, Path] = field(default_factory=dict, repr=False, compare=False)

@@ -12,21 +12,21 @@ from clustrix_core.batch.submit import answer, claim, unsure
 from clustrix_core.errors import CommandError, TransportError
 from clustrix_core.model import Cluster, JobHandle, JobSpec
 
-# Seconds after which an attempt that the scheduler does not know has failed. sbatch goes on trying for two minutes
+# Seconds after which a submission that the scheduler does not know has failed. sbatch goes on trying for two minutes
 # where the controller is busy; a controller that did not answer in time has worked off its backlog within one.
 UNANSWERED, UNSURE = 300, 60
 _FOUND = re.compile(
-    r"clustrix: attempt (?P<word>\S*)\n(?P<age>-?\d+)?\nclustrix: answer\n((?P<code>\d+)\n(?P<said>.*)\n|.*?)"
+    r"clustrix: submission (?P<word>\S*)\n(?P<age>-?\d+)?\nclustrix: answer\n((?P<code>\d+)\n(?P<said>.*)\n|.*?)"
     r"clustrix: error\n(?P<error>.*?)\nclustrix: left\n(?P<left>.*)\Z",
     re.DOTALL,
 )
 
 
 def find(dialect: Dialect, job: JobSpec, cluster: Cluster) -> JobHandle | None:
-    """Return the handle of a job whose latest attempt may have got through; None where there is no job.
+    """Return the handle of a job whose latest submission may have got through; None where there is no job.
 
-    An attempt that has not yet reached the scheduler never will after this: it is given up. Raises TransportError where
-    the scheduler may still accept it.
+    A submission that has not yet reached the scheduler never will after this: it is given up. Raises TransportError
+    where the scheduler may still accept it.
     """
     trace = _look(job, cluster)
     if trace.code == 0:
@@ -44,7 +44,7 @@ def find(dialect: Dialect, job: JobSpec, cluster: Cluster) -> JobHandle | None:
 
 @dataclass(frozen=True)
 class _Trace:
-    """What an attempt has left in the job directory. ``age`` in seconds by the cluster's clock."""
+    """What a submission has left in the job directory. ``age`` in seconds by the cluster's clock."""
 
     given_up: bool
     age: int
@@ -67,15 +67,15 @@ def _handle(job: JobSpec, native: str) -> JobHandle:
 
 
 def _look(job: JobSpec, cluster: Cluster) -> _Trace:
-    attempt, left = f"attempt-{job.round}.{job.attempt}", f"results-{job.round}.* status-{job.round}.*"
+    claimed, left = f"submission-{job.round}.{job.submission}", f"results-{job.round}.* status-{job.round}.*"
     command = "; ".join(
         [
             "umask 077",
             f"cd -- {where(cluster)} && mkdir -p {job.dir} && cd ./{job.dir} || exit 65",
             # Who has just made the file may not have written into it yet: then it was sent.
-            f"if {claim(job, 'given-up')}; then word=given-up; else read -r word <{attempt}; fi",
-            'echo "clustrix: attempt $word"',
-            f"echo $(($(date +%s) - $(date -r {attempt} +%s)))",
+            f"if {claim(job, 'given-up')}; then word=given-up; else read -r word <{claimed}; fi",
+            'echo "clustrix: submission $word"',
+            f"echo $(($(date +%s) - $(date -r {claimed} +%s)))",
             f"echo 'clustrix: answer'; cat {answer(job)} 2>/dev/null",
             f"echo 'clustrix: error'; cat {answer(job)}.err 2>/dev/null; echo",
             f"echo 'clustrix: left'; ls -d {left} 2>/dev/null",

@@ -22,7 +22,7 @@ _GIVEN_UP = 68
 
 
 def submit(dialect: Dialect, job: JobSpec, script: str, cluster: Cluster) -> JobHandle:
-    """Stage a job and submit it in one exec. Staging again over an earlier attempt of the same job is harmless.
+    """Stage a job and submit it in one exec. Staging again over an earlier submission of the same job is harmless.
 
     Raises StagingError (there is no job), SubmitRejected (nor here: the scheduler's words) and TransportError (there
     may be one).
@@ -79,17 +79,17 @@ def _command(dialect: Dialect, job: JobSpec, cluster: Cluster, linked: Mapping[s
 
 
 def claim(job: JobSpec, word: str) -> str:
-    """Return what decides, once and for all, what becomes of an attempt: it fails where that is decided already.
+    """Return what decides, once and for all, what becomes of a submission: it fails where that is decided already.
 
-    An attempt whose client has died may still be on its way. Whoever looks for it in vain gives it up in its place, and
-    then it goes no further.
+    A submission whose client has died may still be on its way. Whoever looks for it in vain gives it up in its place,
+    and then it goes no further.
     """
-    return f"(set -C; echo {word} >attempt-{job.round}.{job.attempt}) 2>/dev/null"
+    return f"(set -C; echo {word} >submission-{job.round}.{job.submission}) 2>/dev/null"
 
 
 def answer(job: JobSpec) -> str:
     """Return the file of the scheduler's answer: its exit code, then what it said."""
-    return f"answer-{job.round}.{job.attempt}"
+    return f"answer-{job.round}.{job.submission}"
 
 
 def script_name(job: JobSpec) -> str:
@@ -129,7 +129,7 @@ def _padded(content: bytes, size: int | None = None) -> bytes:
 
 def _not_staged(completed: Completed, before: str, cluster: Cluster) -> ClustrixError:
     if completed.returncode == _GIVEN_UP:
-        return TransportError("this attempt to submit the job came too late, it was given up")
+        return TransportError("this submission came too late, it was given up")
     if completed.returncode == _NO_WORKER:
         return StagingError("the worker is gone from work_dir", returncode=_NO_WORKER, transient=True)
     said = completed.error or before.strip() or f"exit {completed.returncode}"

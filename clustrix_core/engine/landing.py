@@ -108,7 +108,7 @@ def _tail(engine: Engine, handle: JobHandle, cluster: Cluster) -> str:
 
 def _again(engine: Engine, flight: Flight, left: Sequence[int]) -> None:
     flight.todo = list(left)
-    flight.spec = dataclasses.replace(flight.spec, round=flight.spec.round + 1, attempt=0)
+    flight.spec = dataclasses.replace(flight.spec, round=flight.spec.round + 1, submission=0)
     flight.entry.spec.update(specs.to_json(flight.spec), todo=list(left))
     if not engine.journal.again(flight.entry, engine.name):
         # Another client of this user watches the same job and was faster.

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("clustrix.engine")
 SUBMITTERS = 4
-ATTEMPTS = 6  # submissions of one round, each after it was certain that the one before has not got through
+SUBMISSIONS = 6  # submissions of one round, each after it was certain that the one before has not got through
 PATIENCE = 600.0  # seconds for which a job whose reply was lost is looked for; longer than a scheduler may take
 IMPATIENCE = 30.0  # the same for one that its caller has cancelled meanwhile
 NOBODY = "nobody"  # owns what is to be finished by whoever comes
@@ -87,7 +87,7 @@ class Submissions:
         if handle is None:
             payload.same_python(cluster)
             spec = shape(spec, cluster.site, len(flight.todo) if spec.round else None)
-            handle, spec, cluster = self._send(flight, spec, cluster, spec.attempt + unsure)
+            handle, spec, cluster = self._send(flight, spec, cluster, spec.submission + unsure)
         if handle is None:
             return
         if engine.journal.get(spec.id).phase == OVER:
@@ -97,16 +97,16 @@ class Submissions:
         engine.monitor(cluster).watch(flight)
 
     def _send(
-        self, flight: Flight, spec: JobSpec, cluster: Cluster, attempt: int
+        self, flight: Flight, spec: JobSpec, cluster: Cluster, number: int
     ) -> tuple[JobHandle | None, JobSpec, Cluster]:
         """Submit until it is certain that there is one job, or that there is none."""
         engine = self._engine
         script = engine.dispatch.render_script(spec, cluster)
-        for last in [*[False] * (ATTEMPTS - 1), True]:
+        for last in [*[False] * (SUBMISSIONS - 1), True]:
             if flight.withdrawn:
                 break
-            spec = self._journalled(flight, dataclasses.replace(spec, attempt=attempt))
-            attempt += 1
+            spec = self._journalled(flight, dataclasses.replace(spec, submission=number))
+            number += 1
             try:
                 return engine.dispatch.submit(spec, script, cluster), spec, cluster
             except StagingError as error:  # there is no job
@@ -125,13 +125,13 @@ class Submissions:
         return None, spec, cluster
 
     def _journalled(self, flight: Flight, spec: JobSpec) -> JobSpec:
-        """Write an attempt down before anybody hears of it; whoever takes it over must know what to look for."""
+        """Write a submission down before anybody hears of it; whoever takes it over must know what to look for."""
         flight.entry.spec.update(specs.to_json(spec))
         self._engine.journal.shaped(spec.id, flight.entry.spec)
         return dataclasses.replace(spec, files=self._files(flight, spec))
 
     def _settled(self, flight: Flight, spec: JobSpec, cluster: Cluster) -> JobHandle | None:
-        """Look for an attempt until it is certain what has become of it. Raises what kept us from knowing."""
+        """Look for a submission until it is certain what has become of it. Raises what kept us from knowing."""
         begun, pause = time.monotonic(), _PAUSE_FIRST
         while True:
             try:

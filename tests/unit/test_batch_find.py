@@ -30,16 +30,16 @@ def here(work_dir: Path) -> Cluster:
     return cluster(work_dir, site=not (work_dir / "worker").exists())
 
 
-def find(work_dir: Path, attempt: int = 0) -> JobHandle | None:
-    return batch.find(toy(), job(attempt=attempt), here(work_dir))
+def find(work_dir: Path, number: int = 0) -> JobHandle | None:
+    return batch.find(toy(), job(submission=number), here(work_dir))
 
 
-def submit(work_dir: Path, attempt: int = 0) -> JobHandle:
-    return batch.submit(toy(), job(attempt=attempt), "#!/bin/sh\n", here(work_dir))
+def submit(work_dir: Path, number: int = 0) -> JobHandle:
+    return batch.submit(toy(), job(submission=number), "#!/bin/sh\n", here(work_dir))
 
 
 def age(work_dir: Path, seconds: float) -> None:
-    (file,) = (work_dir / job().dir).glob("attempt-*")
+    (file,) = (work_dir / job().dir).glob("submission-*")
     os.utime(file, (time.time() - seconds,) * 2)
 
 
@@ -87,16 +87,16 @@ def test_what_was_given_up_comes_too_late(toys: Scheduler, work_dir: Path) -> No
     with pytest.raises(TransportError, match="given up"):
         submit(work_dir)
     assert "toysub" not in toys.names
-    assert submit(work_dir, attempt=1).native == "17"
+    assert submit(work_dir, number=1).native == "17"
 
 
-def test_of_an_attempt_and_who_gives_it_up_one_wins(toys: Scheduler, work_dir: Path) -> None:
+def test_either_a_submission_wins_or_who_gives_it_up(toys: Scheduler, work_dir: Path) -> None:
     toys.answer("toysub", out="17\n")
-    find(work_dir, attempt=99)  # the directory of the job is there
+    find(work_dir, number=99)  # the directory of the job is there
 
-    def race(attempt: int) -> tuple[bool, bool]:
+    def race(number: int) -> tuple[bool, bool]:
         with ThreadPoolExecutor(2) as pool:
-            sent, found = pool.submit(submit, work_dir, attempt), pool.submit(find, work_dir, attempt)
+            sent, found = pool.submit(submit, work_dir, number), pool.submit(find, work_dir, number)
             gone = isinstance(found.exception(), TransportError) or found.result() is not None
             return sent.exception() is None, gone
 
@@ -108,7 +108,9 @@ def test_what_the_scheduler_has_not_answered_may_still_be_accepted(
     toys: Scheduler, work_dir: Path, word: str, rc: str
 ) -> None:
     """The client was killed while sbatch ran: neither an answer nor a job is there yet."""
-    put(work_dir, handle(), {"attempt-0.0": word.encode(), "answer-0.0": rc.encode(), "answer-0.0.err": b"slow down"})
+    put(
+        work_dir, handle(), {"submission-0.0": word.encode(), "answer-0.0": rc.encode(), "answer-0.0.err": b"slow down"}
+    )
     with pytest.raises(TransportError, match="may still accept") as raised:
         find(work_dir)
     assert raised.value.transient

@@ -244,7 +244,7 @@ def test_doctor_reports_another_python(toys: Scheduler, work_dir: Path, tmp_path
 # -- submitting
 
 
-_LEFT = (("attempt", ""), ("answer", ""), ("answer", ".err"))
+_LEFT = (("submission", ""), ("answer", ""), ("answer", ".err"))
 
 
 def submit(spec: JobSpec, cluster: Cluster, script: str = "#!/bin/sh\n") -> str:
@@ -262,7 +262,7 @@ def test_files_and_job_are_one_exec(toys: Scheduler, work_dir: Path, tmp_path: P
     assert {path.name: path.read_bytes() for path in directory.iterdir() if path.is_file()} == {
         **files,
         "job-0.sh": "#!/bin/sh\necho ☃\n".encode(),
-        "attempt-0.0": b"sent\n",
+        "submission-0.0": b"sent\n",
         "answer-0.0": b"0\nWelcome\n4711\n",
         "answer-0.0.err": b"",
     }
@@ -275,8 +275,8 @@ def test_files_and_job_are_one_exec(toys: Scheduler, work_dir: Path, tmp_path: P
 def test_nothing_grows_on_the_command_line(toys: Scheduler, work_dir: Path, tmp_path: Path) -> None:
     toys.answer("toysub", out="1\n")
     here, sizes = cluster(work_dir), (10, 3_000_000)
-    for attempt, size in enumerate(sizes):
-        submit(job(attempt=attempt, files=sent(tmp_path, payload=b"x" * size)), here)
+    for number, size in enumerate(sizes):
+        submit(job(submission=number, files=sent(tmp_path, payload=b"x" * size)), here)
         assert (work_dir / job().dir / "payload").stat().st_size == size
     assert isinstance(here.transport, Counting)
     assert max(len(command) for command in here.transport.commands) < 4000
@@ -307,11 +307,11 @@ def test_a_follow_up_round_keeps_what_is_there(toys: Scheduler, work_dir: Path, 
     assert (handle.round, toys.calls[-1].argv) == (1, ("toysub", "job-1.sh"))
 
 
-def test_submitting_again_over_an_earlier_attempt_is_harmless(toys: Scheduler, work_dir: Path, tmp_path: Path) -> None:
+def test_submitting_again_is_harmless(toys: Scheduler, work_dir: Path, tmp_path: Path) -> None:
     toys.answer("toysub", out="1\n")
     here = cluster(work_dir)
-    for attempt, content in enumerate((b"a longer first attempt", b"second")):
-        submit(job(attempt=attempt, files=sent(tmp_path, payload=content)), here)
+    for number, content in enumerate((b"longer at first", b"second")):
+        submit(job(submission=number, files=sent(tmp_path, payload=content)), here)
     assert (work_dir / job().dir / "payload").read_bytes() == b"second"
 
 
@@ -329,10 +329,10 @@ def test_a_refusal_on_stdout_or_in_silence_is_one_too(toys: Scheduler, work_dir:
         submit(job(), here)
     toys.answer("toysub", rc=1)
     with pytest.raises(SubmitRejected, match="no reason given"):
-        submit(job(attempt=1), here)
+        submit(job(submission=1), here)
 
 
-def test_one_attempt_is_made_once(toys: Scheduler, work_dir: Path) -> None:
+def test_one_submission_is_made_once(toys: Scheduler, work_dir: Path) -> None:
     toys.answer("toysub", out="1\n")
     here = cluster(work_dir)
     submit(job(), here)

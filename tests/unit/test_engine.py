@@ -36,7 +36,7 @@ class Toy:
         self.calls: list[str] = []
         self.fails: dict[str, list[ClustrixError]] = {}
         self.found: JobHandle | None = None
-        self.attempts: list[int] = []
+        self.submissions: list[int] = []
 
     def _called(self, hook: str) -> None:
         self.calls.append(hook)
@@ -61,7 +61,7 @@ class Toy:
 
     @hookimpl
     def submit(self, job: JobSpec, script: str, cluster: Cluster) -> JobHandle:
-        self.attempts.append(job.attempt)
+        self.submissions.append(job.submission)
         self._called("submit")
         return JobHandle(job.id, job.name, "1", job.tasks, job.round)
 
@@ -216,7 +216,7 @@ def test_a_lost_reply_is_looked_for_as_long_as_it_takes(make: Callable[[], Engin
     engine = make()
     job, _ = submit(engine)
     until(lambda: engine.journal.get(job.id).phase == journal.SUBMITTED)
-    assert (toy.calls.count("find"), toy.calls.count("submit"), toy.attempts) == (21, 2, [0, 1])
+    assert (toy.calls.count("find"), toy.calls.count("submit"), toy.submissions) == (21, 2, [0, 1])
 
 
 def test_a_job_that_may_exist_is_not_journalled_as_refused(
@@ -256,14 +256,16 @@ def test_replies_that_are_lost_again_and_again_end_in_a_refusal(make: Callable[[
     engine = make()
     job, _ = submit(engine)
     assert job.exception(10) is LOST  # it is certain that there is no job
-    assert toy.attempts == list(range(submission.ATTEMPTS)) and engine.journal.get(job.id).phase == journal.REFUSED
+    assert (
+        toy.submissions == list(range(submission.SUBMISSIONS)) and engine.journal.get(job.id).phase == journal.REFUSED
+    )
 
 
 def test_an_orphan_is_submitted_under_a_number_of_its_own(make: Callable[[], Engine], toy: Toy) -> None:
     lost = orphan(make())
     engine = make()
     until(lambda: engine.journal.get(lost).phase == journal.SUBMITTED)
-    assert toy.attempts == [0, 1] and engine.journal.get(lost).spec["attempt"] == 1
+    assert toy.submissions == [0, 1] and engine.journal.get(lost).spec["submission"] == 1
 
 
 def test_who_comes_second_to_an_orphan_waits_for_the_first(
