@@ -37,7 +37,7 @@ def command(everything: bool, limit: int | None, offline: bool) -> None:
     elif rows:
         output.table(COLUMNS, [_row(row) for row in rows], states=COLUMNS.index("STATE"))
     else:
-        output.say("There are no jobs yet.")
+        output.say(f"There are no jobs of {state().cluster} yet." if state().cluster else "There are no jobs yet.")
 
 
 def _chosen(limit: int | None, cluster: str | None) -> list[Entry]:

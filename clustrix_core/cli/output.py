@@ -10,6 +10,7 @@ from typing import Any
 from clustrix_core.cli.state import State, state
 
 WIDE = 10_000  # columns of a table that nobody looks at
+FOLDED = 24  # columns that the last one of a table has at least
 
 
 class NoReader(Exception):
@@ -67,20 +68,28 @@ def note(text: str) -> None:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], states: int | None = None) -> None:
-    """Write a table; without a terminal the same without colours and never wrapped. ``states``: a column of states."""
+    """Write a table; without a terminal the same without colours and never wrapped. ``states``: a column of states.
+
+    Only the last column is folded: what stands in the others is there to be copied, also from a narrow terminal.
+    """
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     shown = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        shown.add_column(column, overflow="fold")
-    for row in rows:
-        cells = [Text(plain(cell)) for cell in row]
+    for column in columns[:-1]:
+        shown.add_column(column, no_wrap=True)
+    shown.add_column(columns[-1], overflow="fold")
+    texts = [[plain(cell) for cell in row] for row in rows]
+    for row in texts:
+        cells = [Text(cell) for cell in row]
         if states is not None:
             cells[states].stylize(_COLOURS.get(cells[states].plain, ""))
         shown.add_row(*cells)
-    console = Console(width=None if sys.stdout.isatty() else WIDE, highlight=False)
+    least = sum(max(map(cell_len, column)) + 2 for column in list(zip(columns, *texts, strict=True))[:-1]) + FOLDED
+    console = Console(highlight=False)
+    console.width = max(console.width, least) if sys.stdout.isatty() else WIDE
     with console.capture() as captured:
         console.print(shown)
     write("".join(f"{text.rstrip()}\n" for text in captured.get().splitlines()))

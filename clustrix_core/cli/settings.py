@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from clustrix_core.plugins import Plugins
 
 
-@click.group("config", params=everywhere())
+@click.group("config", params=everywhere(), no_args_is_help=False)
 def command() -> None:
     """Show, check or describe the configuration."""
 

@@ -80,13 +80,17 @@ class Target:
             if not hasattr(found, name):
                 from clustrix_core.resources import nearest
 
-                known = [name for name, value in vars(found).items() if callable(value) and not name.startswith("__")]
+                known = [name for name, value in vars(found).items() if _own(value, module) and name[:2] != "__"]
                 hint = f" {nearest(name, known)}" if known else ""
                 raise click.UsageError(f"{self.file.name} has no {dotted!r}.{hint}")
             found = getattr(found, name)
         if not callable(found):
             raise click.UsageError(f"{dotted!r} of {self.file.name} is not a function.")
         return found  # type: ignore[no-any-return]
+
+
+def _own(value: Any, module: ModuleType) -> bool:
+    return callable(value) and getattr(value, "__module__", None) == module.__name__
 
 
 def arguments(words: Sequence[str]) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -48,6 +48,7 @@ def add(journal: Journal, number: int, state: str = "SUCCEEDED", ago: float = 0.
 
 def test_the_list(shell: Shell, journal: Journal) -> None:
     assert shell.json("jobs") == [] and "no jobs yet" in shell("jobs").stderr
+    assert shell("jobs", "-c", "hpc").stderr == "There are no jobs of hpc yet.\n"
     old, new = add(journal, 1, "FAILED", ago=7200, reason="NonZeroExitCode"), add(journal, 2, cluster="hpc")
     first, second = shell.json("jobs")
     assert (first["id"], second["id"]) == (new.id, old.id)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import subprocess
 import sys
 import time
@@ -117,3 +119,29 @@ def test_the_shell_is_offered_commands_and_clusters(process: Shell, tmp_path: Pa
     assert {"render", "result", "retry"} <= set(process().stdout.split("\n"))
     process.environment |= {"COMP_CWORD": "2", "COMP_WORDS": "clustrix doctor h"}
     assert "hpc" in process().stdout.split("\n")
+
+
+@pytest.mark.parametrize("words", [[], ["config"]])
+def test_no_command_at_all(words: list[str], shell: Shell) -> None:
+    name = " ".join(["clustrix", *words])
+    said = shell(*words, code=2).stderr.splitlines()
+    assert said[-2:] == ["Error: Missing command.", f"See `{name} --help`."] and len(said) == 3
+    assert shell.json(*words, code=2)["error"]["message"] == "Missing command."
+
+
+def test_what_is_there_to_be_copied_is_whole_on_a_narrow_terminal(process: Shell) -> None:
+    terminal, inside = pty.openpty()
+    argv = [sys.executable, "-W", "error", "-m", "clustrix_core.cli", "plugins"]
+    environment = {**process.environment, "COLUMNS": "40", "TERM": "dumb"}
+    subprocess.run(argv, cwd=process.cwd, env=environment, stdout=inside, check=True)
+    os.close(inside)
+    said = os.read(terminal, 1 << 16).decode()
+    os.close(terminal)
+    assert "clustrix-slurm" in said and max(map(len, said.splitlines())) < 80
+
+
+@pytest.mark.parametrize("streams", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_streams_that_are_closed(streams: str, process: Shell) -> None:
+    command = f"exec '{sys.executable}' -W error -m clustrix_core.cli plugins {streams}"
+    done = subprocess.run(["sh", "-c", command], cwd=process.cwd, env=process.environment, capture_output=True)
+    assert (done.returncode, done.stderr) == (0, b"")
