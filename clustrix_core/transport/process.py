@@ -9,11 +9,13 @@ import subprocess
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import IO, cast
+from weakref import WeakSet
 
 from clustrix_core.transport import CHUNK, Completed
 
 Stream = Iterable[bytes] | Iterable[memoryview]
 _READ = 1 << 18
+_running: WeakSet[subprocess.Popen[bytes]] = WeakSet()
 
 
 class Silence(Exception):
@@ -34,15 +36,30 @@ def run(
     """
     pipe = subprocess.PIPE
     child = subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=pipe, cwd=cwd, start_new_session=True, bufsize=0)
+    _running.add(child)
     try:
         return _Pump(child, stdin, sink, idle).run()
     except BaseException:
         end_group(child)
         raise
     finally:
-        for stream in (child.stdin, child.stdout, child.stderr):
-            if stream:
-                stream.close()
+        _close(child)
+
+
+def _close(child: subprocess.Popen[bytes]) -> None:
+    for stream in (child.stdin, child.stdout, child.stderr):
+        if stream:
+            stream.close()
+
+
+def _let_go() -> None:
+    """In a forked child: while it held their pipes, its parent's commands would wait for the end of their input."""
+    for child in list(_running):
+        _close(child)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go)
 
 
 def end_group(child: subprocess.Popen[bytes]) -> None:
