@@ -54,10 +54,11 @@ def check(file: Path | None) -> int:
         output.document({"source": _text(found.source), "ok": not wrong, "problems": problems})
     else:
         for problem in problems:
-            hint = f" {problem['hint']}" if problem["hint"] else ""
-            output.line(f"{problem['severity']}: {problem['message']}{hint}")
+            output.line(f"{problem['severity']}: {problem['message']}")
+            if problem["hint"]:
+                output.line(f"    {problem['hint']}")
         names = ", ".join(found.clusters) or "none, so jobs run on this machine"
-        output.say(f"{found.source or 'No configuration file'}: clusters: {names}; default: {found.default}.")
+        output.say(f"{found.source or 'No configuration file'}: clusters: {names}; default: {found.default or 'none'}.")
     return USAGE if wrong else OK
 
 

@@ -58,7 +58,7 @@ class ClusterConfig:
     work_dir: str = _help("directory on the cluster for jobs, absolute or under ~", "~/.clustrix")
     python: str | None = _help("Python of the jobs; absent: python3 on a host, this interpreter on this machine")
     environment: str | tuple[str, ...] = _help(
-        "what is installed for a job: none, auto, freeze, a requirements file or list, or a conda name", "none"
+        "what is installed for a job: none, so its Python is used as it is; there is nothing else yet", "none"
     )
     max_parallel: int | None = _help("at most so many calls of one map at a time")
     cleanup: str = _help("when job directories are deleted", "success", choices=("success", "always", "never"))

@@ -44,6 +44,11 @@ def test_check(shell: Shell) -> None:
     file.write_text("clusters: {a: {backend: nosuch}, b: {backend: ssh}}\n")
     messages = [problem["message"] for problem in shell.json("config", "check", code=2)["problems"]]
     assert "'nosuch'" in messages[0] and "needs a host" in messages[1]
+    done = shell("config", "check", code=2)
+    assert done.stdout.endswith(
+        "error: cluster 'b': the backend ssh needs a host\n    Set host: in its configuration.\n"
+    )
+    assert done.stderr.endswith("clusters: a, b; default: none.\n")
     file.write_text("cluster_type: slurm\ncluster_host: h.example\nauto_parallel: true\n")
     done = shell("config", "check")
     assert done.stdout.startswith("warning: ") and "auto_parallel" in done.stdout
