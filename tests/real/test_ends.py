@@ -30,6 +30,7 @@ from clustrix import (
     SubmitRejected,
     cluster,
 )
+from clustrix_core import config
 from clustrix_core.api import session
 from clustrix_core.config import ClusterConfig
 from clustrix_core.engine import flight
@@ -107,6 +108,19 @@ def test_a_setup_line_fails(onlooker: Onlooker) -> None:
     assert "never" not in error.log
     if onlooker.slurm:
         assert "NonZeroExitCode" in error.reason
+
+
+@only_slurm
+def test_a_cluster_without_the_module_command(onlooker: Onlooker, there: ClusterConfig) -> None:
+    config.configure(default=ClusterConfig(**{**there.settings(), "resources": {"modules": ["gcc"]}}))
+    error = quick.submit().exception(60)
+    assert type(error) is ConfigError and "there is no module command" in str(error)
+    config.configure(default=there)
+    assert quick.submit().result(60) == 1  # the first contact is made: now only the job itself can find out
+    job = quick.options(modules=["gcc"]).submit()
+    error = onlooker.ending(job).error()
+    check(error, JobFailed, job, "there is no module command", state="FAILED")
+    assert error.exit_code == 127
 
 
 def test_the_script_is_killed(onlooker: Onlooker) -> None:
