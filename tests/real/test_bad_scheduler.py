@@ -109,6 +109,31 @@ def test_a_state_that_nobody_has_heard_of(spoil: Spoil) -> None:
     assert type(error) is JobFailed and error.exit_code == 3
 
 
+MEDDLING = {
+    "SBATCH_JOB_NAME": "mine",
+    "SBATCH_ARRAY_INX": "0-3",
+    "SBATCH_OUTPUT": "/dev/null",
+    "SQUEUE_PARTITION": "short",
+    "SQUEUE_NAMES": "mine",
+    "SQUEUE_STATES": "SUSPENDED",
+    "SQUEUE_FORMAT": "%i",
+    "SCANCEL_STATE": "SUSPENDED",
+    "SCANCEL_INTERACTIVE": "1",
+}
+
+
+def test_what_the_users_shell_says_to_slurms_programs(spoil: Spoil, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in MEDDLING.items():
+        monkeypatch.setenv(name, value)
+    job = slow.options(directives=["--hold"]).submit(0)
+    until(lambda: "JobHeldUser" in job.status().reason, "it is seen", 20)
+    assert f"JobName={job._flight.handle.name}" in scontrol(job._flight.handle.native)
+    assert job.cancel()
+    until(lambda: "JobState=CANCELLED" in scontrol(job._flight.handle.native), "it is cancelled", 20)
+    error = slow.options(setup=["echo preparing", "exit 3"]).submit(0).exception(60)
+    assert type(error) is JobFailed and error.exit_code == 3 and "preparing" in error.log
+
+
 # ---------------------------------------------------------------- jobs that people meddle with
 
 

@@ -275,6 +275,22 @@ def test_two_hundred_jobs_that_have_ended_are_one_sacct_more(slurm: Scheduler, h
     assert runs(hpc) == 2 and slurm.names == ["squeue", "sacct"]
 
 
+@pytest.mark.parametrize("name", ["SBATCH_JOB_NAME", "SBATCH_WAIT", "SQUEUE_PARTITION", "SCANCEL_STATE"])
+def test_what_the_users_shell_says_to_slurms_programs_is_not_heard(
+    slurm: Scheduler, hpc: Cluster, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "evil")
+    for program in ("sbatch", "squeue", "scancel"):
+        file = slurm.bin / program
+        file.write_text(file.read_text().replace("#!/bin/sh\n", f'#!/bin/sh\n[ -z "${name}" ] || exit 1\n'))
+    slurm.answer("sbatch", out="17\n")
+    slurm.answer("squeue", out=f"17|{NAME}\n")
+    assert clustrix_slurm.submit(job(), "#!/bin/bash\n", hpc).native == "17"
+    clustrix_slurm.status([handle()], hpc)
+    clustrix_slurm.cancel([handle()], hpc)
+    assert "scancel" in slurm.names
+
+
 # -- cancel
 
 

@@ -24,7 +24,7 @@ class SlurmOptions:
 SLURM = batch.Dialect(
     name="slurm",
     directives=directives,
-    submit=lambda job, cluster: ["sbatch", "--parsable", *output(job, cluster), f"job-{job.round}.sh"],
+    submit=lambda job, cluster: [*answers.PLAIN, "sbatch", "--parsable", *output(job, cluster), f"job-{job.round}.sh"],
     read_job_id=answers.read_job_id,
     queries=(
         batch.Query(answers.squeue, answers.read_squeue),

@@ -50,6 +50,14 @@ NO_ACCOUNTING = re.compile(
 UNKNOWN = re.compile("Invalid job id specified|already completing or completed", re.IGNORECASE)
 # sbatch fails with these although slurmctld may have accepted the job.
 UNSURE = re.compile("Socket timed out|Unable to contact slurm controller|Zero Bytes were transmitted", re.IGNORECASE)
+# What users may have in their environment, so that jobs would be submitted or seen otherwise than they were meant.
+_MEDDLING = (
+    "SBATCH_ARRAY_INX", "SBATCH_CLUSTERS", "SBATCH_ERROR", "SBATCH_JOB_NAME", "SBATCH_OPEN_MODE", "SBATCH_OUTPUT",
+    "SBATCH_WAIT", "SQUEUE_ACCOUNT", "SQUEUE_LICENSES", "SQUEUE_NAMES", "SQUEUE_PARTITION", "SQUEUE_QOS",
+    "SQUEUE_STATES", "SCANCEL_ACCOUNT", "SCANCEL_BATCH", "SCANCEL_INTERACTIVE", "SCANCEL_NAME", "SCANCEL_PARTITION",
+    "SCANCEL_QOS", "SCANCEL_STATE", "SCANCEL_WCKEY",
+)  # fmt: skip
+PLAIN = ("env", *(f"-u{name}" for name in _MEDDLING))
 _CODE = re.compile(r"(?P<job>\d+) +(?P<index>\S+) +(?P<code>\d+) +(?P<name>\S+) *\Z")
 _NOT_STARTED = "0:53"
 _ENDS = "CA,CD,DL,F,NF,OOM,PR,TO,BF"
@@ -70,7 +78,7 @@ def squeue(handles: Sequence[JobHandle], cluster: Cluster) -> Sequence[str]:
     # which is asked for only where a job has failed.
     ask = f"said=$({_squeue(cluster)} -t all -o '%F|%K|%T|%r|%j') || exit; printf '%s\\n' \"$said\""
     codes = f"{_squeue(cluster)} -t F -O ArrayJobID:24,ArrayTaskID:80,exit_code:12,Name:64"
-    return ["sh", "-c", f'{ask}; case $said in *"|FAILED|"*) {codes};; esac']
+    return [*PLAIN, "sh", "-c", f'{ask}; case $said in *"|FAILED|"*) {codes};; esac']
 
 
 def _squeue(cluster: Cluster) -> str:
@@ -84,7 +92,7 @@ def cancel(handles: Sequence[JobHandle], cluster: Cluster) -> Sequence[str]:
     live = f"live=$({_squeue(cluster)} -o '%F|%j') || exit"
     ours = "ours=$(printf '%s\\n' \"$live\" | grep -Fx \"$@\" | cut -d '|' -f 1 | sort -u)"
     wanted = [word for handle in handles for word in ("-e", f"{handle.native}|{handle.name}")]
-    return ["sh", "-c", f'{live}; {ours}; [ -z "$ours" ] || exec scancel $ours', "scancel", *wanted]
+    return [*PLAIN, "sh", "-c", f'{live}; {ours}; [ -z "$ours" ] || exec scancel $ours', "scancel", *wanted]
 
 
 def read_squeue(handles: Sequence[JobHandle], answer: str) -> Iterator[Row]:
