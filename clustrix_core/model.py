@@ -45,12 +45,14 @@ class BackendInfo:
     """What a backend says of itself: its name, its options (a dataclass with help metadata), what it can do.
 
     ``needs_host`` is False for backends that run without one (this machine, an API); ``summary`` is one line.
+    ``lacks`` names the resources that it knows nothing of, like partition: `clustrix init` does not ask for them.
     """
 
     name: str
     options: type
     summary: str = ""
     needs_host: bool = False
+    lacks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from clustrix_core.model import (
 from clustrix_core.resources import Resources
 
 # Asked of a scheduler, they would be obeyed; a host cannot, and silence would be a lie.
-_FOREIGN = ("gpus", "nodes", "partition", "account", "qos", "constraint")
+FOREIGN = ("gpus", "nodes", "partition", "account", "qos", "constraint")
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def _slots(cluster: Cluster) -> int:
 def directives(job: JobSpec, cluster: Cluster) -> Sequence[str]:
     """A host reads no directives; what it cannot do is refused."""
     asked, unasked = job.resources, Resources()
-    for name in _FOREIGN:
+    for name in FOREIGN:
         if getattr(asked, name) != getattr(unasked, name):
             raise ConfigError(f"{name}={getattr(asked, name)!r}: a host without a scheduler has no such thing")
     if asked.directives:

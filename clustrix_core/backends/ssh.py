@@ -1,11 +1,11 @@
 """A host without a scheduler, over SSH: jobs are detached processes that outlive the connection."""
 
 from clustrix_core.backends.host import *  # noqa: F403 - all of its hooks, so that none can be forgotten
-from clustrix_core.backends.host import HostOptions
+from clustrix_core.backends.host import FOREIGN, HostOptions
 from clustrix_core.hookspecs import hookimpl
 from clustrix_core.model import BackendInfo
 
 
 @hookimpl
 def describe_backend() -> BackendInfo:
-    return BackendInfo("ssh", HostOptions, "a host without a scheduler, over SSH", needs_host=True)
+    return BackendInfo("ssh", HostOptions, "a host without a scheduler, over SSH", needs_host=True, lacks=FOREIGN)

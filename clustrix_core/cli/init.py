@@ -20,6 +20,7 @@ from clustrix_core.cli.state import state
 if TYPE_CHECKING:
     from clustrix_core.config import ClusterConfig
     from clustrix_core.model import Problem
+    from clustrix_core.plugins import Plugins
 
 SUBMIT_COMMANDS = {"sbatch": "slurm", "qsub": "pbs"}  # a login node has them
 CLUSTER = "cluster"
@@ -74,7 +75,6 @@ def _cluster(values: Mapping[str, Any]) -> ClusterConfig:
     """Return the cluster, its backend's options checked. Raises ConfigError."""
     from clustrix_core import options
     from clustrix_core.config import ClusterConfig
-    from clustrix_core.plugins import Plugins
 
     values = {name: value for name, value in values.items() if value != ""}
     if "options" in values:
@@ -82,9 +82,7 @@ def _cluster(values: Mapping[str, Any]) -> ClusterConfig:
     backend = values.get("backend") or _likely(values.get("host"))
     name = values.get("name") or str(values.get("host") or "").partition(".")[0] or backend
     cluster = ClusterConfig(**{**values, "backend": backend, "name": name})
-    plugins = Plugins()
-    plugins.load()
-    info = plugins.backend(cluster.backend)
+    info = _plugins().backend(cluster.backend)
     cluster.typed_options(info.options)
     if info.needs_host and not cluster.host:
         raise click.UsageError(f"the backend {info.name} needs a host: say --host.")
@@ -115,7 +113,7 @@ def _answers(given: Mapping[str, Any]) -> dict[str, Any]:
         ask("user", "Login name (empty: what ssh_config says, else yours)")
         ask("work_dir", "Directory for jobs there, seen by all its nodes", "~/.clustrix")
         ask("python", "Python of the jobs there", "python3")
-    if backend not in ("local", "ssh"):
+    if "partition" not in _plugins().backend(backend).lacks:
         ask("partition", "Partition or queue (empty: the default one)")
     ask("cores", "Cores of one call", "1")
     ask("memory", "Memory of one call, like 8GB (empty: the default there)")
@@ -124,11 +122,15 @@ def _answers(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _backends() -> list[str]:
+    return sorted(_plugins().backends)
+
+
+def _plugins() -> Plugins:
     from clustrix_core.plugins import Plugins
 
     plugins = Plugins()
     plugins.load()
-    return sorted(plugins.backends)
+    return plugins
 
 
 def _checked(cluster: ClusterConfig) -> list[Problem]:

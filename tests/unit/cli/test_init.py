@@ -44,6 +44,12 @@ def test_questions(shell: Shell) -> None:
     assert (cluster.backend, cluster.resources.cores, cluster.resources.time) == ("local", 3, 600)
 
 
+def test_a_partition_is_asked_for_where_there_are_some(shell: Shell) -> None:
+    said = [shell("init", "--host", "h", stdin=f"{name}\n" + "\n" * 4, code=2).stderr for name in ("ssh", "slurm")]
+    assert ["Partition" in one for one in said] == [False, True]
+    assert "no installed plugin" in shell("init", "--host", "h", stdin="slrum\n" * 5, code=2).stderr
+
+
 def test_what_flags_say_is_not_asked(shell: Shell) -> None:
     words = ["--host", "", "--backend", "local", "--name", "desk", "--cores", "1", "--memory", "1GB"]
     done = shell("init", *words, stdin="\n")
