@@ -29,13 +29,12 @@ def land(engine: Engine, flight: Flight) -> None:
     if flight.withdrawn:
         errors.update(dict.fromkeys(left, cancelled(flight)))
     flight.entry.ends.update(ends.write(errors))
-    flight.arrived.update(errors)
     engine.monitor(flight.cluster).drop(flight)
     again = bool(left) and not flight.withdrawn
     if not again:
         over(engine, flight)
     for call, error in errors.items():
-        flight.deliver(call, None, error)
+        flight.settle(call, error)
     if again:
         _again(engine, flight, left)
     else:
@@ -44,12 +43,10 @@ def land(engine: Engine, flight: Flight) -> None:
 
 def cancel(engine: Engine, flight: Flight) -> None:
     """The scheduler has taken a cancellation, or never had the job: nothing more comes of it."""
-    error, missing = cancelled(flight), flight.missing
-    flight.entry.ends.update(ends.write(dict.fromkeys(missing, error)))
-    flight.arrived.update(missing)
+    error = cancelled(flight)
+    flight.entry.ends.update(ends.write(dict.fromkeys(flight.missing, error)))
     over(engine, flight)
-    for call in missing:
-        flight.deliver(call, None, error)
+    flight.fail(error)
     _tell_over(engine, flight)
 
 
@@ -115,10 +112,7 @@ def _again(engine: Engine, flight: Flight, left: Sequence[int]) -> None:
         flight.entry = engine.journal.get(flight.spec.id)
         reading.wait_for_owner(engine, flight)
         return
-    try:
-        engine.submissions.start(flight)
-    except RuntimeError:  # the interpreter is on its way out: the next client finds the intent
-        _log.info("job %s goes on with the next client", flight.spec.id)
+    engine.submissions.start(flight)
 
 
 def _tell_over(engine: Engine, flight: Flight) -> None:

@@ -42,9 +42,19 @@ class Submissions:
         self._lock = threading.Lock()
 
     def start(self, flight: Flight) -> None:
-        """Submit a journalled job. Raises RuntimeError once the interpreter is on its way out."""
-        with self._lock:
-            self._running[flight.spec.id] = self._pool.submit(self._submit, flight)
+        """Submit a journalled job. Where the interpreter is on its way out the next client does it."""
+        try:
+            with self._lock:
+                self._running[flight.spec.id] = self._pool.submit(self._submit, flight)
+        except RuntimeError:
+            job = flight.spec.id
+            self._put_off(
+                flight,
+                ClustrixError(
+                    f"this process is ending; job {job} goes on with the next one",
+                    hint=f"Get its result from there: clustrix result {job}",
+                ),
+            )
 
     def withdraw(self, flight: Flight) -> None:
         """Keep a job from being submitted; return when it is known whether it was."""

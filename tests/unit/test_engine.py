@@ -290,3 +290,16 @@ def test_whoever_waits_for_another_client_hears_of_a_failure(
     engine.attach(lost, job._deliver)
     engine.journal.forget(lost)  # `clustrix clean`
     assert isinstance(job.exception(10), ClustrixError)
+
+
+def test_a_process_that_is_ending_leaves_the_rest_to_the_next(make: Callable[[], Engine], toy: Toy) -> None:
+    engine = make()
+    engine.submissions.close()  # as the interpreter does on its way out
+    job, flight = submit(engine)
+    with pytest.raises(ClustrixError, match="goes on with the next"):
+        job.result(10)
+    entry = engine.journal.get(flight.spec.id)
+    assert (entry.phase, alive.is_alive(engine.home, entry.owner)) == (journal.INTENT, False)
+    later = make()
+    until(lambda: later.journal.get(flight.spec.id).phase == journal.SUBMITTED)
+    assert toy.calls.count("submit") == 1
