@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from clustrix_core import bundle
 from clustrix_core.batch.dialect import Dialect
 from clustrix_core.batch.script import modules, python, words
-from clustrix_core.errors import ClustrixError, CommandError, ConfigError, StagingError
+from clustrix_core.errors import ClustrixError, CommandError, ConfigError, StagingError, TransportError
 from clustrix_core.model import Cluster, Problem, Site
 from clustrix_core.transport import Completed
 
@@ -34,9 +34,11 @@ def provision(dialect: Dialect, cluster: Cluster) -> Cluster:
 
 
 def check(dialect: Dialect, cluster: Cluster) -> Sequence[Problem]:
-    """Return what keeps jobs from running on this cluster."""
+    """Return what keeps jobs from running on this cluster. Raises TransportError where it cannot be reached."""
     try:
         site = provision(dialect, cluster).site
+    except TransportError:
+        raise
     except ClustrixError as error:
         return [Problem("error", str(error.args[0]), error.hint or "")]
     assert site is not None

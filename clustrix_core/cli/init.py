@@ -135,9 +135,14 @@ def _plugins() -> Plugins:
 
 def _checked(cluster: ClusterConfig) -> list[Problem]:
     from clustrix_core.cli.doctor import examine
+    from clustrix_core.errors import TransportError
+    from clustrix_core.model import Problem
 
     output.note(f"Contacting {cluster.name} ({cluster.backend}, {cluster.host or 'this machine'}) …")
-    problems = list(examine(cluster))
+    try:
+        problems = list(examine(cluster))
+    except TransportError as error:  # it may be written down nevertheless
+        problems = [Problem("error", str(error.args[0]), error.hint or "")]
     for problem in problems:
         output.note(f"{problem.severity}: {problem.message}" + (f"\n    {problem.hint}" if problem.hint else ""))
     if not problems:

@@ -119,3 +119,6 @@ def test_doctor(shell: Shell) -> None:
     assert done.stdout.startswith("error: no Python answers to '/no/such/python'")
     assert not shell.json("doctor", "bad", code=1)["ok"]
     shell("doctor", "absent", code=2)
+    shell.file("clustrix.yml", "clusters: {far: {backend: ssh, host: 127.0.0.1, port: 1}}\n")
+    assert "connection refused" in shell("doctor", code=3).stderr
+    assert shell.json("doctor", code=3)["error"]["type"] == "TransportError"
