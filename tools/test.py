@@ -52,6 +52,7 @@ class Run:
     constraints: str = ""
     limit: float = 900
     aside: bool = False
+    options: tuple[str, ...] = ()
     code: int | None = None
     seconds: float = 0
     lines: list[str] = field(default_factory=list)
@@ -126,8 +127,10 @@ def cluster_runs(names: list[str]) -> list[Run]:
     python = None
     if wanted is not None and wanted != sys.version_info[:2] and wanted >= interpreters.OLDEST_CLIENT:
         python = str(interpreters.find().get(wanted, CLUSTER_PYTHON))
-    limits = {"real": 3000, "chaos": 900}
-    return [Run(name, f"tests/{name}", python, "real", limit=limits[name]) for name in names]
+    limits = {"real": 1800, "chaos": 900}
+    # Jobs are mostly waited for, so several files of tests fit side by side; whoever stops daemons is alone.
+    options = {"real": ("-n", "3", "--dist", "loadfile")}
+    return [Run(name, f"tests/{name}", python, "real", limits[name], options=options.get(name, ())) for name in names]
 
 
 def plan(suites: list[str], fast: bool) -> list[Run]:
@@ -167,6 +170,7 @@ def carry_out(run: Run, arguments: list[str]) -> None:
             "--durations=15",
             "-p",
             "no:cacheprovider",
+            *run.options,
             *arguments,
         ]
         if not run.aside:

@@ -64,7 +64,7 @@ def _contact(dialect: Dialect, cluster: Cluster) -> str:
             f"[ -d {there} ] || mkdir -p -- {there} 2>/dev/null || {{ echo cannot create {there} >&2; exit 65; }}",
             f"[ -O {there} ] || {{ echo it belongs to $(ls -ldL -- {there} | awk '{{print $3}}') >&2; exit 66; }}",
             f"cd -- {there} || exit 65",
-            "chmod 700 . && { [ -d slots ] || mkdir -p jobs worker slots; } || exit 65",
+            "chmod 700 . && { [ -d jobs ] && [ -d worker ] && [ -d slots ] || mkdir -p jobs worker slots; } || exit 65",
             _unpack(f"worker/{bundle.digest()}"),
             'printf \'work_dir %s\\nuser %s\\n\' "$(pwd -P)" "$(id -un)"',
             _beside(
