@@ -103,7 +103,9 @@ class Sshd:
             if not os.path.lexists(program):
                 os.symlink("/usr/sbin/sshd", program)
         settings = self.root / "sshd_config"
-        settings.write_text("\n".join([*self.config, *self._usual()]) + "\n")
+        said = {line.split()[0] for line in self.config}  # of some words sshd takes the last line, not the first
+        usual = [line for line in self._usual() if line.split()[0] not in said]
+        settings.write_text("\n".join([*self.config, *usual]) + "\n")
         self.process = subprocess.Popen([program, "-D", "-f", str(settings), "-E", str(self.log)])
         self._wait_until_it_answers()
         return self
