@@ -7,6 +7,7 @@ code can raise.
 from __future__ import annotations
 
 import json
+import logging
 import sqlite3
 import threading
 import time
@@ -21,6 +22,7 @@ from clustrix_core.hookspecs import hookimpl
 from clustrix_core.model import Cluster, JobHandle, JobSpec, JobState, Site
 from clustrix_core.mounts import is_network
 
+_log = logging.getLogger("clustrix.journal")
 _SCHEMA = """
 create table if not exists jobs (
     id text primary key, label text not null, cluster text not null, place text not null, settings text not null,
@@ -122,10 +124,20 @@ class Journal:
             self._db.execute("begin immediate")
             try:
                 yield self._db
+                self._db.execute("commit")
             except BaseException:
-                self._db.execute("rollback")
+                if self._db.in_transaction:  # on a full disk SQLite may have rolled back by itself
+                    self._db.execute("rollback")
                 raise
-            self._db.execute("commit")
+
+    @contextmanager
+    def _noting(self) -> Iterator[sqlite3.Connection]:
+        """Write what will be found out anew: where the disk is full the jobs are watched all the same."""
+        try:
+            with self._writing() as db:
+                yield db
+        except sqlite3.Error as error:
+            _log.warning("%s: not written: %s", self.home / "jobs.db", error)
 
     def add(self, entry: Entry) -> None:
         """Write an intent; it is on disk when this returns."""
@@ -165,7 +177,7 @@ class Journal:
             db.execute("update jobs set spec = ? where id = ?", (json.dumps(spec), job))
 
     def changed(self, job: str, state: JobState, reason: str) -> None:
-        with self._writing() as db:
+        with self._noting() as db:
             values = (state.value, reason, job, INTENT, SUBMITTED)
             db.execute("update jobs set state = ?, reason = ? where id = ? and phase in (?, ?)", values)
 
@@ -223,7 +235,7 @@ class Journal:
         return [JobHandle.from_json({**handle, "discard": True}) for handle in known]
 
     def removed(self, handles: list[JobHandle]) -> None:
-        with self._writing() as db:
+        with self._noting() as db:
             db.executemany(
                 "update jobs set on_cluster = ? where id = ?", [(_NOTHING, handle.job) for handle in handles]
             )

@@ -227,10 +227,15 @@ class JobStatus:
 
 @dataclass(frozen=True)
 class Fetched:
-    """What ``fetch`` brought for one job: ``new`` local files that grew, by name; ``missing``: no job directory."""
+    """What ``fetch`` brought for one job: ``new`` local files that grew, by name; ``missing``: no job directory.
+
+    ``unkept``: why this machine could not keep all that came, such as a full disk; "" where it could. A later fetch
+    brings the rest.
+    """
 
     new: Sequence[str] = ()
     missing: bool = False
+    unkept: str = ""
 
 
 @dataclass(frozen=True)

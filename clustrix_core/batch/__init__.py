@@ -5,8 +5,9 @@ An odd scheduler writes one hook by hand and keeps the others.
 """
 
 from clustrix_core.batch.dialect import Dialect, Query, Row
-from clustrix_core.batch.fetch import fetch, logs
+from clustrix_core.batch.fetch import fetch
 from clustrix_core.batch.find import find
+from clustrix_core.batch.logs import logs
 from clustrix_core.batch.queue import cancel, status
 from clustrix_core.batch.script import render
 from clustrix_core.batch.site import check, provision

@@ -1,4 +1,4 @@
-"""Bringing results and logs home: one exec for any number of jobs, and only the bytes that are not here yet."""
+"""Bringing results home: one exec for any number of jobs, and only the bytes that are not here yet."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import os
 import re
 import secrets
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from clustrix_core.batch.site import where
 from clustrix_core.errors import CommandError, TransportError
-from clustrix_core.model import Cluster, Fetched, JobHandle, LogChunk
-from clustrix_core.transport import check
+from clustrix_core.model import Cluster, Fetched, JobHandle
 
 # The names that a job's own files have, to awk and to us; whatever else lies in a job directory stays there.
 _NAMES = "results-[0-9.]+|log-[0-9.]+|status-[0-9.]+|result(-[0-9.]+)?[.]json"
@@ -22,9 +22,7 @@ _HEAD = re.compile(rb"F (jobs/[0-9a-f]{2}/([0-9a-f]+)/(\S+)) (\d+) (\d+)")
 _DIRECTORY = re.compile(rb"D jobs/[0-9a-f]{2}/([0-9a-f]+)")
 _BEGIN = b"clustrix: files"
 _LONGEST = 512  # a longer line is no answer of ours
-_LOG_SIZE = 1 << 20
 KEPT = 1 << 18  # bytes of a log that come home by themselves: it must outlive its directory, and cost next to nothing
-_LOG = re.compile(rb"clustrix: log (\d+)\n")
 
 # Only whole names are removed: of a request that is cut off the last line may name the directory of all jobs.
 _DISCARD = r"s/^X \(jobs\/[0-9a-f][0-9a-f]\/[0-9a-f][0-9a-f]*\)$/\1/p"
@@ -60,7 +58,10 @@ _SCRIPT = (
 
 
 def fetch(handles: Sequence[JobHandle], into: Path, cluster: Cluster) -> Mapping[str, Fetched]:
-    """Copy what is new of results and markers to ``into/<job>/``. One exec for all."""
+    """Copy what is new of results and markers to ``into/<job>/``. One exec for all.
+
+    What cannot be written here (a full disk, a quota) is left out and told; it comes with a later fetch.
+    """
     mirror = _Mirror(into, {handle.job for handle in handles})
     request = "\n".join(line for handle in _discarded_first(handles) for line in _request(handle, into)) + "\n"
     command = f"cd -- {where(cluster)} && {{ {_SCRIPT}; }}"
@@ -77,43 +78,6 @@ def fetch(handles: Sequence[JobHandle], into: Path, cluster: Cluster) -> Mapping
             f"fetching results failed: {said}", returncode=completed.returncode, stderr=completed.error, transient=True
         )
     return {handle.job: mirror.result(handle.job) for handle in handles}
-
-
-def logs(handle: JobHandle, cluster: Cluster, since: int) -> LogChunk:
-    """Return up to 1 MiB of a task's log from byte ``since`` on (negative: the last bytes)."""
-    log = f"{handle.dir}/log-{handle.round}.{handle.task}"
-    size = f"size=$(wc -c <{log} 2>/dev/null || echo 0)"
-    start = f"$((size > {-since} ? size - {-since} : 0))" if since < 0 else str(since)
-    command = (
-        f"cd -- {where(cluster)} && {{ {size}; from={start}; echo clustrix: log $from;"
-        f" [ ! -f {log} ] || tail -c +$((from+1)) {log} | head -c {_LOG_SIZE}; }}"
-    )
-    completed = check(cluster.transport.run(command), "reading the log")
-    head = _LOG.search(completed.stdout)
-    if head is None:
-        raise CommandError("reading the log failed: the answer is damaged", transient=True)
-    offset, content = int(head[1]), completed.stdout[head.end() :]
-    # A character may be cut at either end: its last bytes are of no use, its first are left for the next call.
-    first = _torn(content) if since < 0 and offset else 0
-    whole = content[first : len(content) - _cut(content)]
-    return LogChunk(whole.decode("utf-8", "replace"), offset + first + len(whole))
-
-
-def _torn(content: bytes) -> int:
-    for at, byte in enumerate(content[:4]):
-        if not 0x80 <= byte < 0xC0:
-            return at
-    return 0
-
-
-def _cut(content: bytes) -> int:
-    for back in range(1, min(4, len(content)) + 1):
-        byte = content[-back]
-        if byte >= 0xC0:
-            return back if back < (2 if byte < 0xE0 else 3 if byte < 0xF0 else 4) else 0
-        if byte < 0x80:
-            return 0
-    return 0
 
 
 def _discarded_first(handles: Sequence[JobHandle]) -> list[JobHandle]:
@@ -139,6 +103,7 @@ class _Mirror:
         self.into, self.jobs = into, jobs
         self.seen: set[str] = set()
         self.new: dict[str, list[str]] = {}
+        self.unkept: dict[str, str] = {}
         self.ended = False
         self._begun = False
         self._line = b""
@@ -146,7 +111,7 @@ class _Mirror:
         self._file: _File | None = None
 
     def result(self, job: str) -> Fetched:
-        return Fetched(tuple(self.new.get(job, ())), missing=job not in self.seen)
+        return Fetched(tuple(self.new.get(job, ())), missing=job not in self.seen, unkept=self.unkept.get(job, ""))
 
     def feed(self, data: bytes) -> None:
         view = memoryview(data)
@@ -181,9 +146,7 @@ class _Mirror:
             if line != b"= " + self._file.path:
                 self.undo()
                 raise self._damaged(line)
-            self._file.done()
-            self.new.setdefault(self._file.job, []).append(self._file.name)
-            self._file = None
+            self._close(self._file)
         elif directory := _DIRECTORY.fullmatch(line):
             self.seen.add(directory[1].decode())
         elif line == b"E":
@@ -202,6 +165,14 @@ class _Mirror:
             raise self._damaged(head[0])
         self._file, self._left = _File(head[1], self.into, job, name, start), end - start
 
+    def _close(self, file: _File) -> None:
+        self._file = None
+        file.done()
+        if file.refused is None:
+            self.new.setdefault(file.job, []).append(file.name)
+        else:
+            self.unkept[file.job] = str(file.refused)
+
     def _body(self, view: memoryview) -> memoryview:
         part = view[: self._left]
         assert self._file is not None
@@ -215,29 +186,46 @@ class _Mirror:
 
 
 class _File:
-    """One file of the mirror while it arrives: results in place, other files aside until they are complete."""
+    """One file of the mirror while it arrives: results in place, other files aside until they are complete.
+
+    ``refused`` is why this machine does not take it; what is left of it then goes by.
+    """
 
     def __init__(self, path: bytes, into: Path, job: str, name: str, at: int) -> None:
         self.path, self.job, self.name = path, job, name
+        self.refused: OSError | None = None
         self._start = self._at = at
         self._whole = into / job / name
         self.grows = name.startswith(_GROW)
         self._there = self._whole if self.grows else into / job / f".{name}.{secrets.token_hex(4)}"
-        self._whole.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def write(self, part: memoryview) -> None:
-        # Written at its offset, not appended: two processes that fetch the same job write the same bytes.
-        with self._there.open("r+b" if self._there.exists() else "wb") as file:
-            file.seek(self._at)
-            file.write(part)
-        self._at += len(part)
+        self._try(lambda: self._put(part))
 
     def done(self) -> None:
         if not self.grows:
-            self._there.replace(self._whole)
+            self._try(lambda: self._there.replace(self._whole))
 
     def undo(self) -> None:
         if not self.grows:
             self._there.unlink(missing_ok=True)
         elif self._there.exists():
             os.truncate(self._there, min(self._start, self._there.stat().st_size))
+
+    def _put(self, part: memoryview) -> None:
+        self._whole.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # Written at its offset, not appended: two processes that fetch the same job write the same bytes.
+        with self._there.open("r+b" if self._there.exists() else "wb") as file:
+            file.seek(self._at)
+            file.write(part)
+        self._at += len(part)
+
+    def _try(self, step: Callable[[], object]) -> None:
+        if self.refused is not None:
+            return
+        try:
+            step()
+        except OSError as error:
+            self.refused = error
+            with suppress(OSError):
+                self.undo()  # others may have use for the room

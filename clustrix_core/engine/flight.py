@@ -19,9 +19,10 @@ from clustrix_core.model import Cluster, JobHandle, JobSpec, JobState, JobStatus
 
 _log = logging.getLogger("clustrix.engine")
 GRACE = 2.0  # seconds between a scheduler's word of a failure and believing that no result will come
-LAG = 60.0  # the same after a success: shared file systems show new files late
+LAG = 60.0  # the same where a task has ended by itself: shared file systems show new files late
 OUTAGE = 3600.0  # seconds for which those who could tell may fail to answer, with nothing else heard of a job
 UNKNOWN_FOR = 180.0  # seconds without a trace after which a job is LOST
+GONE = "its directory is no longer on the cluster: somebody, or a purge of old files, has removed it"
 _KILLED = (9, 15)  # what schedulers send; not by name, which Windows lacks
 CLAIM_RESULT = Callable[[int, object, BaseException | None], None]
 Ended = tuple[int, TaskStatus] | PayloadError  # the task, and what is known of its end
@@ -48,6 +49,7 @@ class Flight:
     known: float = field(default_factory=time.monotonic)
     started: float | None = None
     over_since: float | None = None
+    gone: bool = False  # its directory is not on the cluster
     withdrawn: bool = False
     unsure: bool = False  # it may have been submitted: it is looked for first
     completed: Callable[[], None] = lambda: None
@@ -150,6 +152,7 @@ class Flight:
             if now - self.unknown_since < UNKNOWN_FOR:
                 return
             tried = f"neither the scheduler nor the job directory has known it for {UNKNOWN_FOR:.0f} s"
+            tried = f"{tried}; {GONE}" if self.gone else tried
             status = JobStatus(JobState.LOST, reason=tried, tasks=_ended(self.status))
         else:
             self.unknown_since, self.known = None, now
@@ -179,10 +182,23 @@ class Flight:
     def _grace(self) -> float:
         if self.status.state is JobState.LOST:
             return 0.0
-        all_markers = len(self.markers()) >= self.spec.tasks
-        if all_markers and (self.spec.calls > 1 or self.status.state is not JobState.SUCCEEDED):
-            return GRACE / 2
-        return LAG if self.status.state is JobState.SUCCEEDED else GRACE
+        if self._owing():
+            return LAG
+        return GRACE / 2 if len(self.markers()) >= self.spec.tasks else GRACE
+
+    def _owing(self) -> bool:
+        """Return whether results were written that are not here: all tasks are through, and none has left calls."""
+        if self.inbox.left(self.spec.round) or self.inbox.died.keys() >= set(self.missing):
+            return False
+        return all(self._through(task) for task in range(self.spec.tasks))
+
+    def _through(self, task: int) -> bool:
+        """Return whether a task has ended by itself: a worker ends with 1 when a call has raised, with its summary."""
+        said, name = self.status.task(task), f"result-{self.spec.round}.{task}.json"
+        if said.state is JobState.FAILED and said.exit_code == 1:
+            alone = self.spec.tasks == 1 and not self.spec.round
+            return (self.mirror / ("result.json" if alone else name)).exists()
+        return said.state is JobState.SUCCEEDED
 
     def sort_out(self) -> tuple[Mapping[int, Ended], list[int]]:
         """Return how the missing calls of this round ended, and those that no task had begun.
@@ -220,7 +236,8 @@ class Flight:
             if state is not JobState.LOST and said.state is not JobState.SUCCEEDED:
                 return task, said
         if state is JobState.SUCCEEDED:
-            return 0, TaskStatus(JobState.LOST, reason="it ended without an error, but its results never appeared")
+            never = "it ended without an error, but its results never appeared"
+            return 0, TaskStatus(JobState.LOST, reason=f"{never}; {GONE}" if self.gone else never)
         return 0, TaskStatus(state, self.status.word, self.status.reason, self.status.exit_code)
 
     def _died(self, death: Death) -> tuple[int, TaskStatus]:

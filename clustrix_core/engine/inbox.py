@@ -57,6 +57,13 @@ class Inbox:
         """Return whether a task of this round has begun."""
         return any(name.startswith(f"results-{round}.") for name in self._read_to)
 
+    def left(self, round: int) -> bool:
+        """Return whether a task of this round has said that it leaves calls to others."""
+        return any(
+            run.startswith(f"{round}.") and not all(count for _, count in claims)
+            for run, claims in self._claimed.items()
+        )
+
     def claims(self, round: int) -> Mapping[int, list[int]]:
         """Return which positions each task of a round has claimed and not left to another, in the order of its work."""
         latest: dict[int, tuple[int, list[tuple[int, int]]]] = {}

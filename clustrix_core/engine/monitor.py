@@ -6,14 +6,15 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clustrix_core.engine import cadence, landing
 from clustrix_core.engine.flight import UNKNOWN_FOR, Flight
-from clustrix_core.errors import ClustrixError, CommandError
-from clustrix_core.model import Cluster, JobHandle, JobStatus
+from clustrix_core.errors import ClustrixError, PayloadError, TransportError
+from clustrix_core.model import Cluster, Fetched, JobHandle, JobStatus
 
 if TYPE_CHECKING:
     from clustrix_core.engine.engine import Engine
@@ -34,7 +35,7 @@ class Monitor:
         self._wake = threading.Condition()
         self._thread: threading.Thread | None = None
         self._failures = 0
-        self._failing_since = 0.0
+        self._failing: dict[type[ClustrixError], float] = {}  # since when, in a row
         self._tidy_at: float | None = None
         self._closed = False
 
@@ -78,7 +79,6 @@ class Monitor:
     def _look(self, flights: list[Flight]) -> None:
         try:
             self._poll(flights)
-            self._failures = 0
         except ClustrixError as error:
             self._trouble(error, flights)
         except BaseException as error:  # a bug of ours or of a plugin must not leave callers waiting
@@ -102,22 +102,34 @@ class Monitor:
         return max(self._tidy_at - now, 0.0) if self._tidy_at is not None else None
 
     def _poll(self, flights: list[Flight]) -> None:
-        dispatch, journal = self._engine.dispatch, self._engine.journal
-        garbage = journal.garbage(self._place) if self._tidy_at is not None else []
-        if flights or garbage:
-            dispatch.fetch([*_handles(flights), *garbage], self._engine.mirrors, self.cluster)
-        if garbage:
-            journal.removed(garbage)
-        self._tidy_at = None
+        fetched = self._fetch(flights)
         for flight in flights:
             with self._its_own(flight):
+                flight.gone = fetched[flight.spec.id].missing
                 flight.read()
         self._ask([flight for flight in self._watched(flights) if not flight.complete])
-        now = time.monotonic()
+        behind, now = [], time.monotonic()
         for flight in self._watched(flights):
             with self._its_own(flight):
-                if flight.landed(now):
+                if fetched[flight.spec.id].unkept and not flight.complete:
+                    behind.append(flight)
+                elif flight.landed(now):
                     landing.land(self._engine, flight)
+        if behind:
+            self._trouble(_no_room(fetched[behind[0].spec.id].unkept, self._engine.mirrors), behind)
+        else:
+            self._failures, self._failing = 0, {}
+
+    def _fetch(self, flights: list[Flight]) -> Mapping[str, Fetched]:
+        """Fetch what is new, and remove what is left over."""
+        dispatch, journal = self._engine.dispatch, self._engine.journal
+        garbage = journal.garbage(self._place) if self._tidy_at is not None else []
+        handles = [*_handles(flights), *garbage]
+        fetched = dispatch.fetch(handles, self._engine.mirrors, self.cluster) if handles else {}
+        self._tidy_at = None
+        if garbage:
+            journal.removed(garbage)
+        return fetched
 
     @contextmanager
     def _its_own(self, flight: Flight) -> Iterator[None]:
@@ -158,17 +170,16 @@ class Monitor:
 
     def _trouble(self, error: ClustrixError, flights: list[Flight]) -> None:
         now = time.monotonic()
-        if not self._failures:
-            self._failing_since = now
+        since = self._failing.setdefault(type(error), now)
         # Without a connection the jobs may be well, and a laptop may sleep for a night. A cluster that answers and
-        # yet cannot show its files is given up.
-        hopeless = isinstance(error, CommandError) and now - self._failing_since > UNKNOWN_FOR
+        # yet cannot show its files is given up, and so is what this machine cannot keep.
+        hopeless = not isinstance(error, TransportError) and now - since > UNKNOWN_FOR
         if hopeless or not error.transient:
-            self._failures = 0
+            self._failures, self._failing = 0, {}
             self._give_up(error, flights)
             return
         self._failures += 1
-        _log.warning("%s does not answer, trying again: %s", self.cluster.name, error)
+        _log.warning("%s, trying again: %s", self.cluster.name, error)
 
     def _give_up(self, error: BaseException, flights: list[Flight]) -> None:
         """Tell the callers; the jobs themselves go on, and another client can fetch their results."""
@@ -177,6 +188,14 @@ class Monitor:
             for call in flight.missing:
                 flight.deliver(call, None, error)
         self._tidy_at = None  # what is left can wait: a cluster that refuses us is not to be asked again and again
+
+
+def _no_room(why: str, mirrors: Path) -> ClustrixError:
+    return PayloadError(
+        f"results have come that this machine cannot keep in {mirrors}: {why}",
+        transient=True,
+        hint="Make room there. The jobs go on, and their results are not lost: clustrix result ID",
+    )
 
 
 def _handles(flights: Iterable[Flight]) -> list[JobHandle]:

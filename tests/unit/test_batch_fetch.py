@@ -448,3 +448,18 @@ def test_a_log_behind_a_talkative_login_shell(work_dir: Path) -> None:
             return Completed(done.returncode, b"Welcome!\n5\n" + done.stdout, done.stderr)
 
     assert batch.logs(handle(), cluster(work_dir, transport=Talkative()), 0).text == "17\n"
+
+
+# -- a machine that cannot keep what comes
+
+
+def test_what_cannot_be_written_here_is_told_and_keeps_nothing_else_back(work_dir: Path, mirror: Path) -> None:
+    put(work_dir, handle(), {"results-0.0.0.0": b"theirs", "result.json": b"{}\n", "status-0.0": b"EXIT 0\n"})
+    put(work_dir, handle(OTHER), FILES)
+    (mirror / JOB).mkdir()
+    (mirror / JOB / "results-0.0.0.0").mkdir()  # whatever keeps a file from being written
+    (mirror / JOB / "status-0.0").mkdir()
+    fetched = batch.fetch([handle(), handle(OTHER)], mirror, cluster(work_dir))
+    assert "Is a directory" in fetched[JOB].unkept and fetched[JOB].new == ("result.json",)
+    assert mirrored(mirror, OTHER) == FILES and fetched[OTHER].unkept == ""
+    assert not [path for path in (mirror / JOB).iterdir() if path.name.startswith(".")], "nothing half written stays"
