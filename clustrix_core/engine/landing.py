@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from clustrix_core.engine import ends, reading, specs
 from clustrix_core.engine.flight import Ended, Flight
 from clustrix_core.errors import CancelledByCaller, ClustrixError
-from clustrix_core.journal import OVER, REFUSED
+from clustrix_core.journal import OVER, REFUSED, Entry
 from clustrix_core.model import Cluster, JobHandle, JobState
 
 if TYPE_CHECKING:
@@ -63,15 +63,20 @@ def over(engine: Engine, flight: Flight) -> None:
         state = JobState(next(iter(entry.ends.values()))["data"].get("state", JobState.FAILED.value))
     entry.state = state.value
     entry.reason = next((end["data"].get("reason") or "" for end in entry.ends.values()), flight.inbox.raised)
-    cleanup = entry.settings.get("cleanup", "success")
-    keep = cleanup == "never" or (cleanup == "success" and (failed or flight.inbox.unreadable))
     try:
-        engine.journal.end(entry, discard=not keep)
+        engine.journal.end(entry, discard=not keeps(entry, failed or flight.inbox.unreadable))
     except Exception:  # a full disk must not cost the caller a value that is here
         _log.exception("the end of job %s could not be journalled", entry.id)
     engine.submissions.forget(entry.id)
     if state is JobState.SUCCEEDED:  # what failed may be wanted again: `clustrix retry`
         shutil.rmtree(engine.outbox / entry.id, ignore_errors=True)
+
+
+def keeps(entry: Entry, failed: bool) -> bool:
+    """Return whether the directory of a job that is over stays on its cluster until somebody cleans it."""
+    # A submission that was given up may still be on its way: what lies there keeps it from running the job once more.
+    cleanup = entry.settings.get("cleanup", "success")
+    return cleanup == "never" or (cleanup == "success" and failed) or bool(entry.spec.get("submission"))
 
 
 def cancelled(flight: Flight) -> CancelledByCaller:
@@ -105,7 +110,7 @@ def _tail(engine: Engine, handle: JobHandle, cluster: Cluster) -> str:
 
 def _again(engine: Engine, flight: Flight, left: Sequence[int]) -> None:
     flight.todo = list(left)
-    flight.spec = dataclasses.replace(flight.spec, round=flight.spec.round + 1, submission=0)
+    flight.spec = dataclasses.replace(flight.spec, round=flight.spec.round + 1)
     flight.entry.spec.update(specs.to_json(flight.spec), todo=list(left))
     if not engine.journal.again(flight.entry, engine.name):
         # Another client of this user watches the same job and was faster.
@@ -122,4 +127,4 @@ def _tell_over(engine: Engine, flight: Flight) -> None:
         engine.dispatch.job_changed(flight.handle, before, flight.status, flight.cluster)
 
 
-__all__ = ["cancel", "land", "over"]
+__all__ = ["cancel", "keeps", "land", "over"]

@@ -57,6 +57,14 @@ def wait_for_owner(engine: Engine, flight: Flight) -> None:
     threading.Thread(target=_wait, args=(engine, flight), daemon=True).start()
 
 
+def catch_up(engine: Engine, flight: Flight, entry: Entry) -> None:
+    """Follow a job that somebody else has submitted meanwhile; deliver how it ended if it has."""
+    flight.adopt(entry)
+    _deliver_known(flight)
+    if entry.phase not in (OVER, REFUSED):
+        _track(engine, flight)
+
+
 def _track(engine: Engine, flight: Flight) -> None:
     assert flight.entry.handle is not None
     flight.cluster = engine.places.ready(flight.cluster)
@@ -95,10 +103,7 @@ def _follow_owner(engine: Engine, flight: Flight) -> None:
             flight.adopt(entry)
             _take_over(engine, flight)
             return
-    flight.adopt(entry)
-    _deliver_known(flight)
-    if entry.phase not in (OVER, REFUSED):
-        _track(engine, flight)
+    catch_up(engine, flight, entry)
 
 
 def _deliver_known(flight: Flight) -> None:
@@ -114,4 +119,4 @@ def _deliver_known(flight: Flight) -> None:
         flight.settle(call, error_from(data) if data else JobLost(gone, job=entry.id))
 
 
-__all__ = ["attach", "finish_orphans", "wait_for_owner"]
+__all__ = ["attach", "catch_up", "finish_orphans", "wait_for_owner"]

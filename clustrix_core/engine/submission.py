@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clustrix_core import keys, payload
-from clustrix_core.engine import specs
+from clustrix_core.engine import reading, specs
 from clustrix_core.engine.flight import Flight
 from clustrix_core.engine.shape import shape
 from clustrix_core.errors import ClustrixError, StagingError, SubmitRejected, TransportError
-from clustrix_core.journal import OVER, REFUSED, error_data
+from clustrix_core.journal import INTENT, OVER, REFUSED, error_data
 from clustrix_core.model import Cluster, JobHandle, JobSpec, JobState
 
 if TYPE_CHECKING:
@@ -63,6 +63,10 @@ class Submissions:
         # What may have been submitted is looked for first.
         if running is not None and (flight.unsure or not running.cancel()):
             running.result()
+        entry = self._engine.journal.get(flight.spec.id)
+        if flight.handle is None and entry.phase != INTENT:
+            # Another reader has brought it there meanwhile, for a client that died.
+            reading.catch_up(self._engine, flight, entry)
         if flight.unsure:
             raise TransportError(
                 f"job {flight.spec.id} may have been accepted, and its cluster cannot be asked",

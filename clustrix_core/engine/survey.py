@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from clustrix_core import alive, keys
-from clustrix_core.engine import ends, places
+from clustrix_core.engine import ends, landing, places
 from clustrix_core.engine.engine import Engine
 from clustrix_core.errors import ClustrixError
 from clustrix_core.journal import OVER, REFUSED, Entry
@@ -71,8 +71,7 @@ def _settle(engine: Engine, entry: Entry, outcomes: Mapping[int, bool], said: Jo
     if said is None:
         status = JobStatus(_state(entry, outcomes))
         if not alive.is_alive(engine.home, entry.owner):
-            cleanup = entry.settings.get("cleanup", "success")
-            keep = cleanup == "never" or (cleanup == "success" and status.state is JobState.FAILED)
+            keep = landing.keeps(entry, status.state is JobState.FAILED)
             entry.phase, entry.state, entry.reason = OVER, status.state.value, ""
             entry.finished = time.time()
             engine.journal.end(entry, discard=not keep)

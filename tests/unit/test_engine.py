@@ -15,10 +15,17 @@ import pytest
 from clustrix_core import alive, journal
 from clustrix_core.api.job import Job
 from clustrix_core.config import ClusterConfig
-from clustrix_core.engine import Engine, Flight, Request, submission
+from clustrix_core.engine import Engine, Flight, Request, reading, submission
 from clustrix_core.engine.again import retry
-from clustrix_core.engine.landing import land
-from clustrix_core.errors import AuthenticationError, CancelledByCaller, ClustrixError, ConfigError, TransportError
+from clustrix_core.engine.landing import land, over
+from clustrix_core.errors import (
+    AuthenticationError,
+    CancelledByCaller,
+    ClustrixError,
+    ConfigError,
+    SubmitRejected,
+    TransportError,
+)
 from clustrix_core.hookspecs import hookimpl
 from clustrix_core.model import BackendInfo, Cluster, Fetched, JobHandle, JobSpec, JobState, JobStatus, LogChunk, Site
 from clustrix_core.plugins import Plugins
@@ -303,3 +310,56 @@ def test_a_process_that_is_ending_leaves_the_rest_to_the_next(make: Callable[[],
     later = make()
     until(lambda: later.journal.get(flight.spec.id).phase == journal.SUBMITTED)
     assert toy.calls.count("submit") == 1
+
+
+def test_a_job_that_somebody_else_has_brought_there_is_cancelled_there(
+    make: Callable[[], Engine], toy: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = orphan(make())
+    toy.calls.clear()
+    go_on = threading.Event()
+    called = toy._called
+    toy._called = lambda hook: (hook == "submit" and go_on.wait(10), called(hook))  # type: ignore[method-assign, assignment, func-returns-value]
+    monkeypatch.setattr(reading, "wait_for_owner", lambda engine, flight: None)  # it looks a moment too late
+    engine = make()  # submits it in the background
+    job: Job[Any] = Job()
+    job._bind(engine, engine.attach(lost, job._deliver))
+    threading.Timer(0.1, go_on.set).start()
+    assert job.cancel()
+    assert "cancel" in toy.calls
+    assert engine.journal.get(lost).state == "CANCELLED"
+
+
+def test_a_job_that_has_ended_meanwhile_is_not_cancelled(
+    make: Callable[[], Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = make(), make()
+    done, _ = submit(first)
+    first.submissions._running[done.id].result(10)
+    monkeypatch.setattr(reading, "wait_for_owner", lambda engine, flight: None)
+    entry = first.journal.get(done.id)
+    with first.journal._writing() as db:
+        db.execute("update jobs set phase = 'intent' where id = ?", (done.id,))
+    job: Job[Any] = Job()
+    job._bind(second, second.attach(done.id, job._deliver))
+    entry.phase, entry.state = journal.REFUSED, "FAILED"
+    entry.ends = {"*": journal.error_data(SubmitRejected("no such partition"))}
+    first.journal.end(entry, discard=False)
+    assert not job.cancel()
+    assert isinstance(job.exception(10), SubmitRejected)
+
+
+@pytest.mark.parametrize("replies", [0, 1])
+def test_the_directory_stays_where_a_submission_was_given_up(
+    make: Callable[[], Engine], toy: Toy, replies: int
+) -> None:
+    toy.fails = {"submit": [LOST] * replies}
+    engine = make()
+    _, flight = submit(engine)
+    engine.submissions._running[flight.spec.id].result(10)
+    flight.arrived.add(0)
+    over(engine, flight)
+    # What was given up may still be on its way, and would find nothing there that stops it.
+    assert len(engine.journal.garbage(flight.entry.place)) == 1 - replies
+    engine.journal.discard(flight.spec.id)  # `clustrix clean`
+    assert len(engine.journal.garbage(flight.entry.place)) == 1
