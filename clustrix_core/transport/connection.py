@@ -5,16 +5,14 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import random
 import socket
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from clustrix_core.errors import ClustrixError, ConfigError, TransportError
-from clustrix_core.transport import known_hosts
+from clustrix_core.transport import attempts, known_hosts
 from clustrix_core.transport.authentication import Authenticator, Prompt
 from clustrix_core.transport.gate import transport_class
 from clustrix_core.transport.login import Login
@@ -24,7 +22,6 @@ from clustrix_core.transport.ssh_config import Route, resolve
 if TYPE_CHECKING:
     import paramiko
 
-CROWDED = 20.0  # seconds of new attempts when the host hangs up before it has said who it is (MaxStartups)
 _DEPTH = 8  # of jump hosts that have jump hosts
 _GIVE_UP = {"linux": (18, 60_000), "darwin": (0x80, 60)}.get(sys.platform)  # TCP_USER_TIMEOUT, TCP_RXT_CONNDROPTIME
 _NO_ROUTE = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN, errno.EADDRNOTAVAIL}
@@ -39,8 +36,8 @@ class Hung(Exception):
 class Connector:
     """Makes connections for one login; secrets that the user was asked for are kept in memory for the next one."""
 
-    def __init__(self, login: Login, prompt: Prompt | None = None) -> None:
-        self.login, self.prompt = login, prompt
+    def __init__(self, login: Login, prompt: Prompt | None, tries: attempts.Attempts) -> None:
+        self.login, self.prompt, self.tries = login, prompt, tries
         self._authenticators: dict[Login, Authenticator] = {}
 
     def connect(self) -> Connection:
@@ -74,20 +71,17 @@ class Connector:
 
     def _greet(self, route: Route, depth: int, opened: list[Callable[[], None]]) -> paramiko.Transport:
         """Return a transport whose keys are exchanged; try again for a while when the host hangs up at once."""
-        deadline, pause = time.monotonic() + CROWDED, 0.2
         while True:
             try:
                 return self._negotiate(route, depth, opened)
+            except ConnectionRefusedError:
+                if not self.tries.again(attempts.REFUSED, f"{route.where}: connection refused"):
+                    raise
             except Hung as error:
                 _undo(opened)
-                if time.monotonic() + pause > deadline:
-                    raise TransportError(
-                        f"{route.where}: the host hangs up before the login begins ({error})",
-                        hint="It has too many logins at once, bars this address, or is no SSH server. Try again later.",
-                    ) from error
-                log.debug("%s hangs up before the login (%s), again in %.1f s", route.where, error, pause)
-            time.sleep(pause * random.uniform(0.7, 1.3))
-            pause = min(pause * 1.7, 5.0)
+                trouble = f"{route.where}: the host hangs up before the login ({error})"
+                if not self.tries.again(attempts.CROWDED, trouble):
+                    raise TransportError(trouble, hint=attempts.HANGS_UP) from error
 
     def _negotiate(self, route: Route, depth: int, opened: list[Callable[[], None]]) -> paramiko.Transport:
         import paramiko
@@ -114,7 +108,10 @@ class Connector:
             return self._through_jumps(route, depth, opened)
         if route.proxy_command:
             return through_command(route.proxy_command, opened)
-        sock = socket.create_connection((route.host, route.port), route.connect_timeout)
+        try:
+            sock = socket.create_connection((route.host, route.port), route.connect_timeout)
+        except ConnectionResetError as error:
+            raise Hung(str(error)) from error
         opened.append(sock.close)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

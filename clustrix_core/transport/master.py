@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import random
 import re
 import selectors
 import shutil
@@ -15,25 +13,27 @@ import time
 from typing import IO
 
 from clustrix_core.errors import AuthenticationError, ConfigError, HostKeyError, TransportError
+from clustrix_core.transport import attempts
 from clustrix_core.transport.known_hosts import forget
 from clustrix_core.transport.login import Login
 from clustrix_core.transport.process import end_group
 from clustrix_core.transport.ssh_config import Route, resolve
 
 PERSIST = 600  # seconds that a master outlives its last session, should its client be killed
-CROWDED = 20.0  # seconds of new attempts when the host hangs up before the login begins (MaxStartups)
 PATIENCE = 300.0  # seconds for somebody who must find a telephone first
 _HANGS_UP = re.compile(
-    r"kex_exchange_identification|banner exchange|Connection (closed|reset) by \S+ port \d+\s*$", re.I
+    r"kex_exchange_identification|banner exchange|port \d+: Connection reset"
+    r"|Connection (closed|reset) by \S+ port \d+\s*$",
+    re.I,
 )
-log = logging.getLogger("clustrix.ssh")
+_REFUSED = re.compile(r"connect to host \S+ port \d+: Connection refused", re.I)
 
 
 class Master:
     """A master connection. ``path`` is its socket, None while there is none; not thread-safe."""
 
-    def __init__(self, login: Login) -> None:
-        self.login = login
+    def __init__(self, login: Login, tries: attempts.Attempts) -> None:
+        self.login, self.tries = login, tries
         self.path: str | None = None
         self.route: Route | None = None
         self._ours: list[str] = []  # sockets of masters that this object has started
@@ -78,7 +78,6 @@ class Master:
     def _start(self, route: Route) -> str:
         path = os.path.join(self._directory(), str(len(self._ours)))
         argv = ["ssh", "-fNTx", *self.login.options(), *_options(route, path), "--", self.login.host]
-        deadline, pause = time.monotonic() + CROWDED, 0.2
         while True:
             code, words = _attend(argv)
             if code == 0:
@@ -89,12 +88,9 @@ class Master:
             error = refusal(route, words)
             if isinstance(error, HostKeyError):
                 error = refusal(route, words, self._shown_key(route))
-            crowded = type(error) is TransportError and _HANGS_UP.search(words) and "forwarding failed" not in words
-            if not crowded or time.monotonic() + pause > deadline:
+            passing = type(error) is TransportError and "forwarding failed" not in words
+            if not (passing and self.tries.again(_patience(words), str(error.args[0]))):
                 raise error
-            log.debug("%s hangs up before the login, again in %.1f s", route.where, pause)
-            time.sleep(pause * random.uniform(0.7, 1.3))
-            pause = min(pause * 1.7, 5.0)
 
     def _words_on_the_way(self, route: Route, words: str) -> str:
         """Return what the jump hosts say of a failure: a master hides it, so ask once more without one."""
@@ -133,6 +129,13 @@ def interactive() -> bool:
     """Tell whether there is somebody to answer ssh's questions."""
     terminal = sys.stdin is not None and not sys.stdin.closed and sys.stdin.isatty()
     return terminal or bool(os.environ.get("SSH_ASKPASS"))
+
+
+def _patience(words: str) -> float:
+    """Return for how long it is worth trying again after what ssh said."""
+    if _REFUSED.search(words):
+        return attempts.REFUSED
+    return attempts.CROWDED if _HANGS_UP.search(words) else 0.0
 
 
 def _options(route: Route, path: str) -> list[str]:
@@ -229,6 +232,10 @@ def refusal(route: Route, words: str, key: str = "") -> TransportError | ConfigE
         )
     if "bad configuration option" in low or "bad owner or permissions" in low or "terminating," in low:
         return ConfigError(text, hint=f"Mend it: {route.login.by_hand('-G')}")
+    if _HANGS_UP.search(said) and not _REFUSED.search(said) and "forwarding failed" not in low:
+        return TransportError(
+            f"{route.where}: the host hangs up before the login. ssh says: {said}", hint=attempts.HANGS_UP
+        )
     unknown = "not known" in low or "no address associated" in low or "nodename nor servname" in low
     return TransportError(
         text,

@@ -42,8 +42,8 @@ class OpenSSH:
             )
         self.login = login
         self.connections = 0
-        self._master = Master(login)
         self._attempts = Attempts()
+        self._master = Master(login, self._attempts)
         self._sessions = Sessions()
         weakref.finalize(self, self._master.close)
 
@@ -90,6 +90,11 @@ class OpenSSH:
         """End the master connection; commands under way end with TransportError, the next ``run`` connects anew."""
         with self._attempts.lock:
             self._master.close()
+
+    @property
+    def trouble(self) -> str:
+        """Why there is no connection at the moment, "" while nothing is wrong."""
+        return self._attempts.trouble
 
     @property
     def where(self) -> str:

@@ -40,8 +40,8 @@ class Paramiko:
     def __init__(self, login: Login, prompt: Prompt | None = None) -> None:
         self.login = login
         self.connections = 0
-        self._connector = Connector(login, prompt)
         self._attempts = Attempts()
+        self._connector = Connector(login, prompt, self._attempts)
         self._held: list[Connection] = []  # none or one
         self._sessions = Sessions()
         weakref.finalize(self, _close_all, self._held)
@@ -70,6 +70,11 @@ class Paramiko:
         took = time.monotonic() - began
         log.debug("%s: exit %d after %.3f s: %s", connection.route.where, done.returncode, took, brief(command))
         return done
+
+    @property
+    def trouble(self) -> str:
+        """Why there is no connection at the moment, "" while nothing is wrong."""
+        return self._attempts.trouble
 
     def close(self) -> None:
         """Drop the connection; commands under way end with TransportError, the next ``run`` connects anew."""

@@ -435,8 +435,7 @@ def test_no_such_host(over: Callable[..., Counting]) -> None:
 def test_no_ssh_server(over: Callable[..., Counting], monkeypatch: pytest.MonkeyPatch) -> None:
     import socket
 
-    monkeypatch.setattr("clustrix_core.transport.connection.CROWDED", 1.0)
-    monkeypatch.setattr("clustrix_core.transport.master.CROWDED", 1.0)
+    monkeypatch.setattr("clustrix_core.transport.attempts.CROWDED", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def hang_up() -> None:

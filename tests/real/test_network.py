@@ -1,0 +1,236 @@
+"""A bad network between client and cluster: what breaks is made anew, and no caller has to know."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from clustrix import TransportError, cluster
+from clustrix_core import config
+from clustrix_core.api import session
+from clustrix_core.config import ClusterConfig
+from tests.real.onlooker import until
+from tests.testbeds import sshd as testbed
+from tests.testbeds.network import Network
+from tests.testbeds.slurm import SlurmBed
+from tests.testbeds.sshd import Sshd, User
+
+MB = 2**20
+
+
+@pytest.fixture(scope="module")
+def user(slurm_bed: SlurmBed) -> Iterator[User]:
+    if reason := testbed.why_not():
+        pytest.skip(reason)
+    made = User(f"cxn{time.time_ns() % 10**6}")
+    yield made
+    slurm_bed.root("scancel", "-u", made.name)
+    made.remove()
+
+
+@pytest.fixture(scope="module")
+def servers(user: User) -> Iterator[Path]:
+    root = Path(tempfile.mkdtemp(prefix="clustrix-sshd-"))
+    root.chmod(0o755)
+    yield root
+    shutil.rmtree(root)
+
+
+@pytest.fixture(scope="module")
+def server(servers: Path, user: User) -> Iterator[Sshd]:
+    """A login node of the cluster."""
+    found = Sshd(servers / "login", user).start()
+    yield found
+    found.stop()
+
+
+@pytest.fixture(scope="module")
+def narrow(servers: Path, user: User) -> Iterator[Sshd]:
+    """One that takes a login at a time, and a session at a time of each."""
+    found = Sshd(servers / "narrow", user, "MaxStartups 1", "MaxSessions 1", "LoginGraceTime 60").start()
+    yield found
+    found.stop()
+
+
+@pytest.fixture
+def network(server: Sshd) -> Iterator[Network]:
+    with Network(server.port) as found:
+        yield found
+
+
+@pytest.fixture(params=["paramiko", "openssh"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def through(network: Network, server: Sshd, kind: str) -> ClusterConfig:
+    """Return the cluster behind a network."""
+    known = server.root / "known"
+    known.write_text(f"[127.0.0.1]:* {(server.root / 'host_ed25519.pub').read_text()}")
+    return ClusterConfig(
+        name="hpc",
+        backend="slurm",
+        host="127.0.0.1",
+        port=network.port,
+        user=server.user.name,
+        key_file=str(server.key),
+        known_hosts=str(known),
+        transport=kind,
+    )
+
+
+@pytest.fixture
+def there(server: Sshd, network: Network, kind: str, home: Path) -> ClusterConfig:
+    found = through(network, server, kind)
+    config.configure(default=found)
+    return found
+
+
+@cluster
+def note(number: int, directory: str, seconds: float = 0) -> int:
+    with open(f"{directory}/ran", "a") as file:
+        file.write(f"{number}\n")
+    time.sleep(seconds)
+    return number
+
+
+@cluster
+def measure(data: bytes, directory: str) -> int:
+    with open(f"{directory}/ran", "a") as file:
+        file.write("0\n")
+    return len(data)
+
+
+@cluster
+def make(size: int, directory: str) -> bytes:
+    with open(f"{directory}/ran", "a") as file:
+        file.write("0\n")
+    return secrets.token_bytes(size)
+
+
+def ran(shared: Path) -> list[int]:
+    file = shared / "ran"
+    return sorted(map(int, file.read_text().split())) if file.exists() else []
+
+
+# ---------------------------------------------------------------- connections that break
+
+
+def test_reset_amid_a_large_payload(network: Network, there: ClusterConfig, shared: Path) -> None:
+    network.reset_after(up=10 * MB)
+    assert measure(secrets.token_bytes(20 * MB), str(shared)) == 20 * MB
+    assert network.broke and network.connections == 2
+    assert ran(shared) == [0]
+
+
+def test_reset_amid_a_large_result(network: Network, there: ClusterConfig, shared: Path) -> None:
+    network.reset_after(down=10 * MB)
+    assert len(make(20 * MB, str(shared))) == 20 * MB
+    assert network.broke and network.connections == 2
+    assert network.down < 22 * MB, "what had arrived was not sent again"
+    assert ran(shared) == [0]
+
+
+@pytest.mark.parametrize("script", ['touch HERE/began; sleep 2; real "$@"', 'real "$@"; touch HERE/began; sleep 2'])
+def test_reset_while_sbatch_runs(network: Network, there: ClusterConfig, shared: Path, user: User, script: str) -> None:
+    program = shared / "bin/sbatch"
+    program.parent.mkdir()
+    program.write_text(
+        f'#!/bin/bash\nreal() {{ {shutil.which("sbatch")} "$@"; }}\necho >>{shared}/asked\n'
+        + script.replace("HERE", str(shared))
+    )
+    program.chmod(0o755)
+    profile = user.home / ".bashrc"
+    before = profile.read_text()
+    profile.write_text(f"PATH={program.parent}:$PATH\n{before}")
+    try:
+        job = note.submit(1, str(shared))
+        until((shared / "began").exists, "sbatch runs")
+        network.reset()
+        assert job.result(60) == 1
+    finally:
+        profile.write_text(before)
+    assert (ran(shared), len((shared / "asked").read_text()), network.connections) == ([1], 1, 2)
+
+
+def test_every_other_connection_is_refused(network: Network, there: ClusterConfig, shared: Path) -> None:
+    network.refused = lambda number: number % 2 == 1
+    for number in range(3):
+        network.reset()
+        assert note(number, str(shared)) == number
+    assert ran(shared) == [0, 1, 2]
+    assert network.connections >= 6
+
+
+def test_nobody_listens_for_a_moment(network: Network, there: ClusterConfig, shared: Path) -> None:
+    network.shut()
+    threading.Timer(1, network.open).start()
+    assert note(1, str(shared)) == 1
+    assert ran(shared) == [1]
+
+
+# ---------------------------------------------------------------- hosts that let few in
+
+
+@contextmanager
+def busy(host: Sshd) -> Iterator[None]:
+    """Somebody who takes his time to log in."""
+    while True:
+        with socket.create_connection(("127.0.0.1", host.port)) as connection:
+            if connection.recv(4) == b"SSH-":
+                yield
+                return
+
+
+def test_one_session_for_four_threads(narrow: Sshd, kind: str, home: Path, shared: Path) -> None:
+    with Network(narrow.port) as network:
+        config.configure(default=through(network, narrow, kind))
+        with ThreadPoolExecutor(4) as pool:
+            assert list(pool.map(lambda number: note(number, str(shared)), range(8))) == list(range(8))
+        assert network.connections == 1
+        session.close()
+    assert ran(shared) == list(range(8))
+
+
+def test_no_login_left(narrow: Sshd, kind: str, home: Path, monkeypatch: pytest.MonkeyPatch, shared: Path) -> None:
+    with Network(narrow.port) as network:
+        config.configure(default=through(network, narrow, kind))
+        with busy(narrow):
+            with monkeypatch.context() as patch:
+                patch.setattr("clustrix_core.transport.attempts.CROWDED", 2.0)
+                error = note.submit(0, str(shared)).exception(30)
+            assert type(error) is TransportError and error.transient, repr(error)
+            assert "hangs up before the login" in str(error) and "too many logins" in str(error)
+            tried = network.connections
+            assert 3 <= tried <= 10
+            job = note.submit(1, str(shared))
+            until(lambda: network.connections > tried + 2, "it is tried again")
+        assert job.result(60) == 1
+        session.close()
+    assert ran(shared) == [1]
+
+
+# ---------------------------------------------------------------- far away
+
+
+def test_a_fifth_of_a_second_away(network: Network, there: ClusterConfig, shared: Path) -> None:
+    network.delay, network.loss = 0.1, 0.01
+    assert note(1, str(shared)) == 1
+    time.sleep(3)
+    began, trips = time.monotonic(), network.trips
+    assert note(2, str(shared)) == 2
+    took = time.monotonic() - began
+    print(f"warm: {network.trips - trips} trips, {took:.2f} s")
+    assert network.trips - trips <= 12
+    assert network.connections == 1
+    assert took < 12 * 0.2 + 2
