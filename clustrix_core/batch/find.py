@@ -44,7 +44,7 @@ def find(dialect: Dialect, job: JobSpec, cluster: Cluster) -> JobHandle | None:
 
 @dataclass(frozen=True)
 class _Trace:
-    """What a submission has left in the job directory. ``age`` in seconds by the cluster's clock."""
+    """What a submission has left in the job directory. ``age`` in seconds by the file server's clock."""
 
     given_up: bool
     age: int
@@ -75,7 +75,8 @@ def _look(job: JobSpec, cluster: Cluster) -> _Trace:
             # Who has just made the file may not have written into it yet: then it was sent.
             f"if {claim(job, 'given-up')}; then word=given-up; else read -r word <{claimed}; fi",
             'echo "clustrix: submission $word"',
-            f"echo $(($(date +%s) - $(date -r {claimed} +%s)))",
+            # Both by the clock of the file server: the login node's may be another.
+            f"touch . 2>/dev/null; echo $(($(date -r . +%s) - $(date -r {claimed} +%s)))",
             f"echo 'clustrix: answer'; cat {answer(job)} 2>/dev/null",
             f"echo 'clustrix: error'; cat {answer(job)}.err 2>/dev/null; echo",
             f"echo 'clustrix: left'; ls -d {left} 2>/dev/null",

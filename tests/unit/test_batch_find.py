@@ -121,6 +121,23 @@ def test_what_the_scheduler_has_not_answered_may_still_be_accepted(
     assert find(work_dir) is None
 
 
+@pytest.mark.parametrize("off", [-3600, 3600])
+def test_a_login_node_whose_clock_is_not_that_of_its_files(
+    toys: Scheduler, work_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, off: int
+) -> None:
+    (tmp_path / "bin").mkdir()
+    date = tmp_path / "bin" / "date"
+    date.write_text(f'#!/bin/sh\ncase $* in -r*) exec /bin/date "$@";; *) echo $(($(/bin/date +%s) + {off}));; esac\n')
+    date.chmod(0o755)
+    monkeypatch.setenv("PATH", str(date.parent), prepend=os.pathsep)
+    put(work_dir, handle(), {"submission-0.0": b"sent\n"})
+    age(work_dir, UNANSWERED - 10)
+    with pytest.raises(TransportError, match="may still accept"):
+        find(work_dir)
+    age(work_dir, UNANSWERED + 10)
+    assert find(work_dir) is None
+
+
 def test_a_scheduler_that_answered_nothing_in_time_may_have_accepted(toys: Scheduler, work_dir: Path) -> None:
     toys.answer("toysub", err="toysub: Socket timed out\n", rc=1)
     with pytest.raises(TransportError, match="may have been accepted"):

@@ -177,6 +177,19 @@ def test_a_refused_follow_up_does_not_hide_what_the_first_round_left(book: Journ
     assert [(kept.dir, kept.discard) for kept in book.garbage(HERE)] == [("jobs/0a/0a", True)]
 
 
+def test_a_full_disk_keeps_no_job_from_being_watched(book: Journal) -> None:
+    book.add(entry("0a"))
+    (pages,) = book._rows("pragma page_count")[0]
+    book._rows(f"pragma max_page_count = {pages}")  # what SQLite then says is what it says of a full disk
+    with pytest.raises(sqlite3.OperationalError, match="full"):
+        book.add(entry("0b", label="x" * 100_000))
+    book.changed("0a", JobState.RUNNING, "x" * 100_000)
+    assert book.get("0a").state == "PENDING"
+    book._rows("pragma max_page_count = 1000000")
+    book.changed("0a", JobState.RUNNING, "at last")
+    assert book.get("0a").state == "RUNNING"
+
+
 def test_what_was_learnt_of_a_cluster_is_remembered(book: Journal) -> None:
     site = Site("/scratch/ada ☃", (3, 11), "ada", (Node(8, 2**34), Node(4)), 1001, 3600, "Slurm 22.05", 17.5)
     assert book.site("hpc") is None
