@@ -37,7 +37,7 @@ def status(dialect: Dialect, handles: Sequence[JobHandle], cluster: Cluster) -> 
     answers = {}
     for handle in handles:
         said = _settle(handle, known.get(handle.job, {}), markers.get(handle.job, {}))
-        answers[handle.job] = replace(said, reason=outage) if said.state is JobState.UNKNOWN else said
+        answers[handle.job] = replace(said, reason=outage or said.reason) if said.state is JobState.UNKNOWN else said
     return answers
 
 
@@ -150,8 +150,10 @@ def _by_job(dialect: Dialect, handles: Iterable[JobHandle], rows: Iterable[Row])
         # A job id may have been used before, a name never; where both are known both must fit.
         if handle is None or (handle.native and row.native != handle.native):
             continue
-        state = dialect.states.get(row.word, JobState.UNKNOWN)
-        said, tasks = TaskStatus(state, row.word, row.reason, row.exit_code), found[handle.job]
+        state, reason = dialect.states.get(row.word, JobState.UNKNOWN), row.reason
+        if state is JobState.UNKNOWN:
+            reason = f"{dialect.name} says {row.word}, which means nothing to Clustrix"
+        said, tasks = TaskStatus(state, row.word, reason, row.exit_code), found[handle.job]
         if row.tasks:
             tasks.update(dict.fromkeys(row.tasks, said))
         else:

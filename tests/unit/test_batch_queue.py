@@ -104,6 +104,7 @@ def test_words_that_nobody_knows_are_unknown_and_shown(toys: Scheduler, work_dir
     toys.answer("toyq", out=f"17 {NAME} FROBNICATED\n")
     status = ask(work_dir)
     assert (status.state, status.word) == (S.UNKNOWN, "FROBNICATED")
+    assert "toy says FROBNICATED" in status.reason  # that it is known keeps it from being given up soon
 
 
 @pytest.mark.parametrize("line", [f"99 {NAME} F", "17 another_job F", f"17 {NAME}x F", f"17 x{NAME} F"])

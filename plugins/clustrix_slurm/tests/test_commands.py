@@ -150,7 +150,7 @@ def test_the_exit_code_of_a_job_that_has_failed_is_asked_for_in_the_same_exec(sl
         ("17|PREEMPTED|0:0|{}", S.PREEMPTED, "", 0),
         ("17|DEADLINE|1:0|{}", S.TIMEOUT, "", 1),
         ("17|REQUEUED|0:0|{}", S.PENDING, "", 0),
-        ("17|ABDUCTED|0:0|{}", S.UNKNOWN, "", 0),
+        ("17|ABDUCTED|0:0|{}", S.UNKNOWN, "slurm says ABDUCTED, which means nothing to Clustrix", 0),
     ],
 )
 def test_ends_that_only_accounting_knows(
