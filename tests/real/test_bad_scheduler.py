@@ -14,6 +14,7 @@ import pytest
 from clustrix import JobFailed, JobTimeout, cluster
 from clustrix_core import config
 from clustrix_core.api import session
+from clustrix_core.engine import flight
 from clustrix_core.model import JobHandle
 from tests.real.conftest import settings
 from tests.real.onlooker import Onlooker, scontrol, until
@@ -196,3 +197,9 @@ def test_a_job_in_a_hidden_partition_is_seen_and_cancelled(onlooker: Onlooker, s
         until(lambda: not slurm_bed.run("squeue", "-a", "-h", "-j", native, check=False), "it is gone", 30)
     finally:
         slurm_bed.root("scontrol", "delete", f"partitionname={name}")
+
+
+def test_a_state_word_that_stays_unknown(spoil: Spoil, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flight, "UNKNOWN_FOR", 3.0)
+    spoil("squeue", 'real "$@" | sed "s/|RUNNING|/|ABDUCTED|/"')
+    assert slow.submit(12, "arrived").result(60) == "arrived"
