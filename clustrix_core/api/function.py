@@ -153,7 +153,7 @@ def _check_call(function: Callable[..., Any], args: Any, kwargs: Any) -> None:
 
 def _wait(job: Job[R]) -> R:
     try:
-        with progress.spinner(job.name, lambda: str(job._known[1].status.state).lower()) as update:
+        with progress.spinner(job.name, lambda: progress.standing(job._known[1])) as update:
             while True:
                 # Looked at through `wait`: a TimeoutError of the function itself must not be taken for ours.
                 if concurrent.futures.wait([job], progress.TICK if progress.wanted() else None).done:

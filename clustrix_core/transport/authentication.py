@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 from clustrix_core.errors import AuthenticationError, TransportError
 from clustrix_core.transport.identity import agent_at, public_half
 from clustrix_core.transport.ssh_config import Route
+from clustrix_core.transport.terminal import asking
 
 if TYPE_CHECKING:
     import paramiko
@@ -29,10 +30,11 @@ def ask_terminal(question: str, echo: bool) -> str:
     """Return the user's answer; raise Unanswered when stdin is no terminal."""
     if sys.stdin is None or not sys.stdin.isatty():
         raise Unanswered(question.strip())
-    if not echo:
-        return getpass.getpass(question)
-    print(question, end="", file=sys.stderr, flush=True)
-    return sys.stdin.readline().rstrip("\r\n")
+    with asking():
+        if not echo:
+            return getpass.getpass(question)
+        print(question, end="", file=sys.stderr, flush=True)
+        return sys.stdin.readline().rstrip("\r\n")
 
 
 class Authenticator:

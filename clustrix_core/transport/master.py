@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import nullcontext
 from typing import IO
 
 from clustrix_core.errors import AuthenticationError, ConfigError, HostKeyError, TransportError
@@ -18,6 +19,7 @@ from clustrix_core.transport.known_hosts import forget
 from clustrix_core.transport.login import Login
 from clustrix_core.transport.process import end_group
 from clustrix_core.transport.ssh_config import Route, resolve
+from clustrix_core.transport.terminal import asking
 
 PERSIST = 600  # seconds that a master outlives its last session, should its client be killed
 PATIENCE = 300.0  # seconds for somebody who must find a telephone first
@@ -159,6 +161,11 @@ def _options(route: Route, path: str) -> list[str]:
 def _attend(argv: list[str], aloud: bool = True) -> tuple[int, str]:
     """Run ssh until it has gone to the background or given up; return its exit code and its words."""
     asks = aloud and interactive()
+    with asking() if asks else nullcontext():
+        return _listened_to(argv, asks)
+
+
+def _listened_to(argv: list[str], asks: bool) -> tuple[int, str]:
     began, bound = time.monotonic(), PATIENCE if asks else 90.0
     child = subprocess.Popen(
         argv,

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import pty
 import secrets
 import shutil
+import signal
 import socket
+import subprocess
+import sys
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from clustrix import TransportError, cluster
+import clustrix
+from clustrix import HostKeyError, TransportError, cluster
 from clustrix_core import config
 from clustrix_core.api import session
 from clustrix_core.config import ClusterConfig
@@ -23,9 +29,21 @@ from tests.real.onlooker import until
 from tests.testbeds import sshd as testbed
 from tests.testbeds.network import Network
 from tests.testbeds.slurm import SlurmBed
-from tests.testbeds.sshd import Sshd, User
+from tests.testbeds.sshd import PASSWORD, Sshd, User
 
 MB = 2**20
+SCRIPT = """
+import sys, time
+from clustrix import cluster
+
+def note(number, directory, seconds=0):
+    with open(f"{directory}/ran", "a") as file:
+        file.write(f"{number}\\n")
+    time.sleep(seconds)
+    return number
+
+call, directory = cluster(note), sys.argv[1]
+"""
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +200,7 @@ def test_nobody_listens_for_a_moment(network: Network, there: ClusterConfig, sha
 # ---------------------------------------------------------------- hosts that let few in
 
 
-@contextmanager
+@contextlib.contextmanager
 def busy(host: Sshd) -> Iterator[None]:
     """Somebody who takes his time to log in."""
     while True:
@@ -234,3 +252,153 @@ def test_a_fifth_of_a_second_away(network: Network, there: ClusterConfig, shared
     assert network.trips - trips <= 12
     assert network.connections == 1
     assert took < 12 * 0.2 + 2
+
+
+# ---------------------------------------------------------------- what people see
+
+
+class Client:
+    """A user's program, on a terminal or with its output in a file; ``shown`` is what it has printed so far."""
+
+    def __init__(self, code: str, there: ClusterConfig, home: Path, shared: Path, terminal: bool = True) -> None:
+        number = len(list(home.parent.glob("client*")))
+        directory = home.parent / f"client{number}"
+        directory.mkdir()
+        config.configure(default=there)
+        (directory / "clustrix.yml").write_text(config.dump(config.current()), "utf-8")
+        (directory / "script.py").write_text(SCRIPT + code, "utf-8")
+        environment = {
+            **os.environ,
+            "CLUSTRIX_CONFIG": str(directory / "clustrix.yml"),
+            "CLUSTRIX_HOME": str(home),
+            "COLUMNS": "250",
+            "TERM": "xterm",
+        }
+        self.shown = ""
+        self._ours, theirs = pty.openpty() if terminal else os.pipe()
+        self.process = subprocess.Popen(
+            [sys.executable, "-W", "error", "-c", CONTROLLING if terminal else PLAIN, "script.py", str(shared)],
+            stdin=theirs if terminal else subprocess.DEVNULL,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+            env=environment,
+            cwd=directory,
+        )
+        os.close(theirs)
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self) -> None:
+        with contextlib.suppress(OSError):  # a terminal whose other end is closed
+            while data := os.read(self._ours, 65536):
+                self.shown += data.decode("utf-8", "replace")
+        os.close(self._ours)
+
+    def says(self, words: str) -> bool:
+        return words in self.shown
+
+    def types(self, line: str) -> None:
+        os.write(self._ours, f"{line}\n".encode())
+
+    def ends(self, patience: float = 60) -> int:
+        """Return the exit code."""
+        try:
+            return self.process.wait(patience)
+        finally:
+            self.process.kill()
+            self.process.wait()
+            self._reader.join(5)
+
+
+PLAIN = "import runpy, sys; sys.argv.pop(0); runpy.run_path(sys.argv[0], run_name='__main__')"
+CONTROLLING = f"import os; os.close(os.open(os.ttyname(0), os.O_RDWR)); {PLAIN}"
+
+
+def test_fifteen_seconds_without_a_network_awake_or_asleep(
+    server: Sshd, network: Network, home: Path, shared: Path
+) -> None:
+    """A minute would be the same code; the laptop sleeps a while longer than the network is away."""
+    code = "print('value', call(1, directory, 4))"
+    places = [through(network, server, kind) for kind in ("paramiko", "openssh")]
+    awake = [Client(code, place, home, shared) for place in places]
+    asleep = [Client(code, place, home, shared) for place in places]
+    until(lambda: len(ran(shared)) == 4, "all jobs run")
+    for client in asleep:
+        client.process.send_signal(signal.SIGSTOP)
+    network.shut()
+    network.reset()
+    until(lambda: all(client.says("hpc does not answer, trying again: ") for client in awake), "they say so", 14)
+    assert all(client.says("onnection refused") for client in awake)
+    time.sleep(15)
+    network.open()
+    time.sleep(1)
+    for client in asleep:
+        client.process.send_signal(signal.SIGCONT)
+    for client in (*awake, *asleep):
+        assert client.ends() == 0, client.shown
+        assert client.says("value 1"), client.shown
+    assert ran(shared) == [1] * 4
+
+
+@pytest.mark.parametrize("terminal", [True, False], ids=["terminal", "no-terminal"])
+@pytest.mark.parametrize("code", ["call(1, directory, 6)", "list(call.map([1], directory=directory, seconds=6))"])
+def test_ctrl_c_leaves_the_job_running(
+    code: str, terminal: bool, server: Sshd, network: Network, home: Path, shared: Path
+) -> None:
+    client = Client(code, through(network, server, "paramiko"), home, shared, terminal)
+    until(lambda: ran(shared) == [1], "the job runs")
+    time.sleep(1)
+    began = time.monotonic()
+    client.process.send_signal(signal.SIGINT)
+    assert client.ends() == -signal.SIGINT
+    assert time.monotonic() - began < 3
+    assert client.says("KeyboardInterrupt")
+    (info,) = clustrix.jobs()
+    if "map" not in code:
+        assert client.says(f"goes on without you. Its result: clustrix result {info.id}"), client.shown
+    found = clustrix.get_job(info.id)
+    assert (found.result(60) if isinstance(found, clustrix.Job) else found.results()[0]) == 1
+    assert ran(shared) == [1]
+
+
+def test_a_question_is_not_drawn_over(servers: Path, user: User, kind: str, home: Path, shared: Path) -> None:
+    host = Sshd(servers / f"asks-{kind}", user, pam=True).start()
+    try:
+        with Network(host.port) as network:
+            network.delay = 0.2  # the question comes when the spinner turns
+            there = through(network, host, kind)
+            place = ClusterConfig(**{**there.settings(), "key_file": None, "ssh_config": "/dev/null"})
+            client = Client("print('value', call(1, directory))", place, home, shared)
+            until(lambda: client.says("Password:"), "it asks")
+            time.sleep(1)
+            assert client.shown.endswith("Password: "), client.shown[-300:]
+            client.types(PASSWORD)
+            assert client.ends() == 0, client.shown
+            assert client.says("value 1") and client.says("pending") and not client.says(PASSWORD)
+    finally:
+        host.stop()
+
+
+# ---------------------------------------------------------------- somebody else answers
+
+
+def test_the_host_key_changes_in_between(
+    servers: Path, server: Sshd, user: User, network: Network, there: ClusterConfig, shared: Path
+) -> None:
+    job = note.submit(1, str(shared), 3)
+    until(lambda: ran(shared) == [1], "the job runs")
+    other = Sshd(servers / f"other-{there.transport}", user).start()
+    network.server = other.port
+    network.reset()
+    error = job.exception(60)
+    other.stop()
+    assert type(error) is HostKeyError and not error.transient, repr(error)
+    assert "CHANGED" in str(error) and "ssh-keygen -R" in str(error)
+    assert other.logins() == 0
+    (info,) = clustrix.jobs()
+    assert info.state in ("PENDING", "RUNNING") and info.finished is None, "the job goes on"
+    network.server = server.port
+    found = clustrix.get_job(info.id)
+    assert isinstance(found, clustrix.Job) and found.result(60) == 1
+    assert ran(shared) == [1]

@@ -22,15 +22,18 @@ _ABRUPT = struct.pack("ii", 1, 0)  # SO_LINGER: closing sends a RST
 
 
 class Network:
-    """``up`` and ``down`` count the bytes that went to the server and back; ``trips`` how often the client has waited
-    for an answer; ``connections`` those that were made, refused ones included."""
+    """A way to the port ``server``, which may change for connections to come.
+
+    ``up`` and ``down`` count the bytes that went there and back, ``trips`` how often the client has waited for an
+    answer, ``connections`` those that were made, refused ones included.
+    """
 
     def __init__(self, server: int) -> None:
         self.delay = 0.0
         self.loss = 0.0  # the share of segments
         self.refused: Callable[[int], bool] = lambda number: False
         self.up = self.down = self.trips = self.connections = 0
-        self._server = server
+        self.server = server
         self._chance = random.Random(1)
         self._limits: dict[str, int] = {}
         self._legs: set[_Leg] = set()
@@ -137,7 +140,7 @@ class _Leg(asyncio.Protocol):
     async def _connect(self) -> None:
         try:
             _, leg = await self.network._loop.create_connection(
-                lambda: _Leg(self.network, "down", self), "127.0.0.1", self.network._server
+                lambda: _Leg(self.network, "down", self), "127.0.0.1", self.network.server
             )
         except OSError:
             self.abort()
