@@ -1,10 +1,12 @@
-"""When to look and when to ask: fast at first, slow later, faster again near an expected end. Pure functions.
+"""When to look and when to ask: fast at first, slow later, faster again near an expected end.
 
 Looking reads marker files and costs the cluster a directory listing. Asking costs the scheduler a query, so it is rare.
 All times in seconds.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 LOOK_FIRST, LOOK_LAST = 0.02, 3.0  # every end that leaves a marker is in the caller's hand within 5 s
 ASK_FIRST, ASK_LAST = 1.0, 60.0
@@ -27,3 +29,30 @@ def next_ask(age: float, to_end: float | None) -> float:
     if to_end is not None and -ASK_LAST < to_end < pause:
         return min(pause, max(to_end, ASK_NEAR))
     return pause
+
+
+@dataclass
+class Allowance:
+    """So many at once, then one every so many seconds: what a client costs at most, whatever it watches."""
+
+    burst: int
+    every: float
+    _due: float = 0.0
+
+    def wait(self, now: float) -> float:
+        """Return the seconds until the next one may be had."""
+        return max(self._due - self.burst * self.every - now, 0.0)
+
+    def spend(self, now: float) -> None:
+        """Take one."""
+        self._due = max(self._due, now) + self.every
+
+
+def looks() -> Allowance:
+    """Return what one client may look at one cluster: some dozens of short jobs are seen at once, a stream is not."""
+    return Allowance(600, 1.0)
+
+
+def asks() -> Allowance:
+    """Return how often one client may ask one scheduler without a reason."""
+    return Allowance(60, 10.0)

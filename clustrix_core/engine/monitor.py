@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
 import random
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("clustrix.monitor")
 _TIDY_AFTER = 1.0  # seconds of idleness after which left files are removed without waiting for another reason to call
 _BACKOFF = 60.0
+FOLLOW = 0.5  # seconds between glances at what another process of this user brings: they cost the cluster nothing
 
 
 class Monitor:
@@ -38,6 +40,9 @@ class Monitor:
         self._failing: dict[type[ClustrixError], float] = {}  # since when, in a row
         self._tidy_at: float | None = None
         self._closed = False
+        self._looks, self._asks = cadence.looks(), cadence.asks()
+        self._stamps: dict[str, int] = {}  # by job: when this process looked last, as the file system keeps it
+        self._followed: set[str] = set()  # jobs that another process of this user has just looked at
 
     def watch(self, flight: Flight) -> None:
         """Start to look after a job."""
@@ -97,21 +102,23 @@ class Monitor:
             return min(_BACKOFF, 0.5 * 2.0**self._failures) * random.uniform(0.5, 1.0)
         if self._flights:
             look = cadence.next_look(now - max(flight.news for flight in self._flights.values()))
-            ask = min(flight.ask_at(now) for flight in self._flights.values()) - now
-            return min(look, max(ask, cadence.LOOK_FIRST))
+            ask = min(flight.ask_at(now) for flight in self._flights.values()) - now + self._asks.wait(now)
+            pause = max(min(look, max(ask, cadence.LOOK_FIRST)), self._looks.wait(now))
+            return min(pause, FOLLOW) if self._followed else pause
         return max(self._tidy_at - now, 0.0) if self._tidy_at is not None else None
 
     def _poll(self, flights: list[Flight]) -> None:
         fetched = self._fetch(flights)
         for flight in flights:
             with self._its_own(flight):
-                flight.gone = fetched[flight.spec.id].missing
+                if flight.spec.id in fetched:
+                    flight.gone = fetched[flight.spec.id].missing
                 flight.read()
         self._ask([flight for flight in self._watched(flights) if not flight.complete])
         behind, now = [], time.monotonic()
         for flight in self._watched(flights):
             with self._its_own(flight):
-                if fetched[flight.spec.id].unkept and not flight.complete:
+                if flight.spec.id in fetched and fetched[flight.spec.id].unkept and not flight.complete:
                     behind.append(flight)
                 elif flight.landed(now):
                     landing.land(self._engine, flight)
@@ -121,15 +128,42 @@ class Monitor:
             self._failures, self._failing = 0, {}
 
     def _fetch(self, flights: list[Flight]) -> Mapping[str, Fetched]:
-        """Fetch what is new, and remove what is left over."""
+        """Fetch what is new of all jobs that no other process has just looked at, and remove what is left over."""
         dispatch, journal = self._engine.dispatch, self._engine.journal
         garbage = journal.garbage(self._place) if self._tidy_at is not None else []
-        handles = [*_handles(flights), *garbage]
-        fetched = dispatch.fetch(handles, self._engine.mirrors, self.cluster) if handles else {}
+        now = time.monotonic()
+        pause = cadence.next_look(now - max((flight.news for flight in flights), default=now))
+        self._followed = {flight.spec.id for flight in flights if self._is_fresh(flight, pause)}
+        own = [flight for flight in flights if flight.spec.id not in self._followed]
+        handles = [*_handles(own), *garbage]
+        fetched: Mapping[str, Fetched] = {}
+        if handles:
+            self._looks.spend(now)
+            for flight in own:
+                self._stamp(flight)  # before: who looks at the same moment would look every time
+            fetched = dispatch.fetch(handles, self._engine.mirrors, self.cluster)
+            for flight in own:
+                if fetched[flight.spec.id].new:  # new files have changed the stamp
+                    self._stamp(flight)
         self._tidy_at = None
         if garbage:
             journal.removed(garbage)
         return fetched
+
+    def _is_fresh(self, flight: Flight, pause: float) -> bool:
+        """Return whether another process has fetched a job since we did, less than a pause ago."""
+        with suppress(OSError):
+            stamp = flight.mirror.stat().st_mtime_ns
+            return stamp != self._stamps.get(flight.spec.id) and 0 <= time.time() - stamp / 1e9 < pause
+        return False
+
+    def _stamp(self, flight: Flight) -> None:
+        """Show the other processes of this user that a job is looked at now."""
+        now = time.time()
+        with suppress(OSError):
+            flight.mirror.mkdir(exist_ok=True, mode=0o700)
+            os.utime(flight.mirror, (now, now))
+            self._stamps[flight.spec.id] = flight.mirror.stat().st_mtime_ns
 
     @contextmanager
     def _its_own(self, flight: Flight) -> Iterator[None]:
@@ -145,8 +179,13 @@ class Monitor:
 
     def _ask(self, flights: list[Flight]) -> None:
         now = time.monotonic()
-        if not any(flight.wants_to_ask(now) for flight in flights):
-            return
+        wanting = [flight for flight in flights if flight.wants_to_ask(now)]
+        # Whoever looks also asks; but whose end has been seen is asked about at once, by everybody.
+        if not any(_has_ended(flight) for flight in wanting):
+            wanting = [flight for flight in wanting if flight.spec.id not in self._followed]
+            if not wanting or self._asks.wait(now):
+                return
+            self._asks.spend(now)
         try:
             answers = self._engine.dispatch.status(_handles(flights), self.cluster)
         except ClustrixError as error:
@@ -196,6 +235,10 @@ def _no_room(why: str, mirrors: Path) -> ClustrixError:
         transient=True,
         hint="Make room there. The jobs go on, and their results are not lost: clustrix result ID",
     )
+
+
+def _has_ended(flight: Flight) -> bool:
+    return flight.over_since is not None or len(flight.markers()) >= flight.spec.tasks
 
 
 def _handles(flights: Iterable[Flight]) -> list[JobHandle]:

@@ -96,7 +96,7 @@ def test_a_hook_that_stumbles_over_one_job(engine: Engine, frail: Frail, some: A
 
 def test_a_damaged_mirror(engine: Engine, some: Any) -> None:
     mirror = some[2][1].mirror
-    mirror.mkdir()
+    mirror.mkdir(exist_ok=True)
     (mirror / "results-0.0.1.0").mkdir()  # instead of a file
     check(engine, some, IsADirectoryError)
 
