@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     )
     from clustrix_core.model import JobState
     from clustrix_core.resources import Resources
+    from clustrix_core.worker import checkpoint
     from clustrix_core.worker.inside import current_job
 
 __all__ = [
@@ -86,6 +87,7 @@ __all__ = [
     "SubmitRejected",
     "TransportError",
     "__version__",
+    "checkpoint",
     "cluster",
     "configure",
     "current_job",
@@ -101,6 +103,7 @@ _HOMES = {
     "JobState": "clustrix_core.model",
     "Map": "clustrix_core.api.map",
     "Resources": "clustrix_core.resources",
+    "checkpoint": "clustrix_core.worker.checkpoint",  # the module itself
     "cluster": "clustrix_core.api.function",
     "configure": "clustrix_core.config",
     "current_job": "clustrix_core.worker.inside",
@@ -113,7 +116,8 @@ def __getattr__(name: str) -> Any:
     # Names are imported at first use: `import clustrix` in a script's head must cost next to nothing.
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(_HOMES.get(name, _ERRORS)), name)
+    home = import_module(_HOMES.get(name, _ERRORS))
+    value = globals()[name] = home if name == "checkpoint" else getattr(home, name)
     return value
 
 

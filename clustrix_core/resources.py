@@ -11,6 +11,8 @@ from typing import Any
 from clustrix_core.errors import ConfigError
 
 ALIASES = {"queue": "partition"}  # other words for a resource
+# Not CANCELLED: somebody wanted it to end.
+RETRIABLE = ("NODE_FAIL", "PREEMPTED", "TIMEOUT", "OUT_OF_MEMORY", "FAILED", "LOST", "ERROR")
 
 _UNITS = {"": 1, "b": 1, **{p + s: 1024 ** (i + 1) for i, p in enumerate("kmgtp") for s in ("", "b", "ib")}}
 _SECONDS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
@@ -88,8 +90,6 @@ def quoted(value: object) -> str:
 
 
 def _help(text: str, default: Any = None, **extra: Any) -> Any:
-    if isinstance(default, (dict, tuple)):
-        return field(default_factory=type(default), metadata={"help": text, **extra})
     return field(default=default, metadata={"help": text, **extra})
 
 
@@ -119,6 +119,11 @@ class Resources:
     )
     setup: tuple[str, ...] = _help("shell lines before the function", (), kind="lines")
     teardown: tuple[str, ...] = _help("shell lines after the function", (), kind="lines")
+    retries: int = _help("how often a call may be run again, after the ends of retry_on or when it asks for it", 0)
+    retry_on: tuple[str, ...] = _help(
+        "ends after which it is; ERROR: its own exception", ("NODE_FAIL", "PREEMPTED"), choices=RETRIABLE
+    )
+    warn: int | None = _help("how long before its walltime a call gets SIGUSR1 and checkpoint.due()", kind="time")
 
     def __post_init__(self) -> None:
         for name, check in _CHECKS.items():
@@ -130,6 +135,9 @@ class Resources:
             except ConfigError as error:
                 error.__dict__["field"] = name
                 raise
+        if self.warn is not None and self.time is not None and self.warn >= self.time:
+            late = f"warn={format_time(self.warn)} is not shorter than time={format_time(self.time)}"
+            raise ConfigError(late, field="warn")
 
     def but(self, **changes: Any) -> Resources:
         """Return a copy with ``changes`` (None changes nothing; ``env`` is merged). Unknown names raise ConfigError."""
@@ -169,14 +177,14 @@ def _duration(text: str) -> int:
     return int(float(match[1]) * _SECONDS[match[2]]) if match and match[2] in _SECONDS else 0
 
 
-def _whole(name: str, value: Any) -> int:
+def _whole(name: str, value: Any, least: int = 1) -> int:
     if isinstance(value, str) and _WHOLE.fullmatch(value.strip()):
         value = int(value)
     if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise ConfigError(f"{name}={quoted(value)} is not a whole number of at least 1")
+        raise ConfigError(f"{name}={quoted(value)} is not a whole number of at least {least}")
     number = operator.index(value)
-    if not 1 <= number <= _MOST:
-        raise ConfigError(f"{name}={quoted(number)} is not a whole number from 1 to {_MOST}")
+    if not least <= number <= _MOST:
+        raise ConfigError(f"{name}={quoted(number)} is not a whole number from {least} to {_MOST}")
     return number
 
 
@@ -223,9 +231,17 @@ def _several(name: str, value: Any, check: Callable[[str, Any], str]) -> tuple[s
     return tuple(check(name, item) for item in ((value,) if isinstance(value, str) else value))
 
 
-def _modules(name: str, value: Any) -> tuple[str, ...]:
+def _words(name: str, value: Any) -> tuple[str, ...]:
     words = [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else value
     return _several(name, words, _word)
+
+
+def _ends(name: str, value: Any) -> tuple[str, ...]:
+    words = _words(name, value)
+    for word in words:
+        if word not in RETRIABLE:
+            raise ConfigError(f"{name}: {quoted(word)} is no end of a call", hint=nearest(word, RETRIABLE))
+    return words
 
 
 def _env(name: str, value: Any) -> dict[str, str]:
@@ -249,7 +265,7 @@ def _encodes(text: str) -> bool:
     return True
 
 
-_OPTIONAL = frozenset({"memory", "time", "gpus", "nodes", "partition", "account", "qos", "constraint", "name"})
+_OPTIONAL = frozenset({"memory", "time", "gpus", "nodes", "partition", "account", "qos", "constraint", "name", "warn"})
 _CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
     "cores": _whole,
     "memory": lambda name, value: parse_memory(value, name),
@@ -263,8 +279,11 @@ _CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
     "exclusive": _flag,
     "name": _line,
     "directives": lambda name, value: _several(name, value, _line),
-    "modules": _modules,
+    "modules": _words,
     "env": _env,
     "setup": lambda name, value: _several(name, value, _shell),
     "teardown": lambda name, value: _several(name, value, _shell),
+    "retries": lambda name, value: _whole(name, value, 0),
+    "retry_on": _ends,
+    "warn": lambda name, value: parse_time(value, name),
 }

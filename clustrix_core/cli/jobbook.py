@@ -60,12 +60,19 @@ def described(entry: Entry, seen: Seen | None = None) -> dict[str, Any]:
         "backend": str(entry.settings["backend"]),
         "kind": entry.kind,
         "state": status.state.value if status else entry.state,
-        "reason": (status.reason if status else entry.reason) or "",
+        "reason": _which_try(entry) + ((status.reason if status else entry.reason) or ""),
         "calls": int(entry.spec["calls"]),
         "native": entry.handle.native if entry.handle else None,
         "created": moment(entry.created),
         "finished": moment(_ended(entry)),
     }
+
+
+def _which_try(entry: Entry) -> str:
+    tries = entry.spec.get("tries")
+    if not tries or not is_open(entry):
+        return ""
+    return f"try {max(tries.values()) + 1} of {entry.spec['resources']['retries'] + 1} "
 
 
 def _ended(entry: Entry) -> float | None:

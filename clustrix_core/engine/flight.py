@@ -23,6 +23,7 @@ LAG = 60.0  # the same where a task has ended by itself: shared file systems sho
 OUTAGE = 3600.0  # seconds for which those who could tell may fail to answer, with nothing else heard of a job
 UNKNOWN_FOR = 180.0  # seconds without a trace after which a job is LOST
 GONE = "its directory is no longer on the cluster: somebody, or a purge of old files, has removed it"
+AGAIN = "AGAIN"  # the word for the end of a call that has asked to go on in a later run
 _KILLED = (9, 15)  # what schedulers send; not by name, which Windows lacks
 CLAIM_RESULT = Callable[[int, object, BaseException | None], None]
 Ended = tuple[int, TaskStatus] | PayloadError  # the task, and what is known of its end
@@ -188,7 +189,8 @@ class Flight:
 
     def _owing(self) -> bool:
         """Return whether results were written that are not here: all tasks are through, and none has left calls."""
-        if self.inbox.left(self.spec.round) or self.inbox.died.keys() >= set(self.missing):
+        told = self.inbox.died.keys() | self._asked_again().keys()
+        if self.inbox.left(self.spec.round) or told >= set(self.missing):
             return False
         return all(self._through(task) for task in range(self.spec.tasks))
 
@@ -213,18 +215,31 @@ class Flight:
         for call, death in self.inbox.died.items():
             if call in missing:
                 ended[call] = self._died(death)
+        asked = self._asked_again()
+        ended.update({call: (task, self._asking(task)) for call, task in asked.items()})
         claims = self.inbox.claims(self.spec.round)
         for task, positions in claims.items():
             said = self.status.task(task)
             if said.state is not JobState.SUCCEEDED:
                 begun = [self.todo[p] for p in positions if p < len(self.todo)]
                 running = [call for call in begun if call in missing and call not in ended]
-                ended.update(dict.fromkeys(running[: self.spec.width], (task, said)))
+                resting = sum(asked.get(call) == task for call in begun)
+                ended.update(dict.fromkeys(running[: max(0, self.spec.width - resting)], (task, said)))
         left = sorted(missing - set(ended))
         if not left or (self.status.state is not JobState.CANCELLED and self._advanced(left)):
             return ended, left
         whole = self._whole()
         return {**ended, **dict.fromkeys(left, whole)}, []
+
+    def _asked_again(self) -> dict[int, int]:
+        """Return the calls that have asked in this round to go on in a later run, and the task of each."""
+        asked = self.inbox.again.items()
+        return {call: task for call, (round, task) in asked if round == self.spec.round and call not in self.arrived}
+
+    def _asking(self, task: int) -> TaskStatus:
+        said = self.status.task(task)
+        state = said.state if said.state is JobState.PREEMPTED else JobState.TIMEOUT
+        return replace(said, state=state, word=AGAIN, reason="the function asked to go on in a later run")
 
     def _advanced(self, left: Iterable[int]) -> bool:
         """Return whether this round brought anything: another one like it must not go on for ever."""

@@ -45,6 +45,7 @@ class Inbox:
     def __init__(self, mirror: Path, job: str, key: str, calls: int) -> None:
         self.forged: ForgedResult | None = None
         self.died: dict[int, Death] = {}
+        self.again: dict[int, tuple[int, int]] = {}  # round and task of calls that have asked to go on in a later run
         self.raised = ""  # what the first call that raised has said
         self.unreadable = False
         self._mirror, self._job, self._calls = mirror, job, calls
@@ -127,6 +128,9 @@ class Inbox:
                 int(header["run"].split(".")[1]), str(header.get("message")), header.get("signal"), header.get("exit")
             )
             return
+        if kind == "again":
+            self.again[call] = _round_and_task(header["run"])
+            return
         value, error = self._outcome(str(kind), file, record, path)
         if error is not None and not self.raised:
             self.raised = f"{header.get('type') or type(error).__name__}: {header.get('message') or error}"[:200]
@@ -164,6 +168,11 @@ class Inbox:
         )
         error.__cause__ = problem
         return error
+
+
+def _round_and_task(run: str) -> tuple[int, int]:
+    round, task, *_ = map(int, run.split("."))
+    return round, task
 
 
 def _text_error(header: Mapping[str, Any]) -> RemoteError:

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from clustrix_core.engine import ends, reading, specs
+from clustrix_core.engine import ends, reading, retries, specs
 from clustrix_core.engine.flight import Ended, Flight
 from clustrix_core.errors import CancelledByCaller, ClustrixError
 from clustrix_core.journal import OVER, REFUSED, Entry
@@ -25,17 +25,20 @@ LOGS = 16  # tasks of one round whose logs are read for that
 def land(engine: Engine, flight: Flight) -> None:
     """A round is over: deliver the errors of the calls that will never come, or send what is left once more."""
     ended, left = flight.sort_out()
+    if not flight.withdrawn:
+        ended, again = retries.sort_out(flight, ended)
+        left = sorted([*left, *again])
     errors = dict(_explained(engine, flight, ended))
     if flight.withdrawn:
         errors.update(dict.fromkeys(left, cancelled(flight)))
     flight.entry.ends.update(ends.write(errors))
     engine.monitor(flight.cluster).drop(flight)
-    again = bool(left) and not flight.withdrawn
-    if not again:
+    goes_on = bool(left) and not flight.withdrawn
+    if not goes_on:
         over(engine, flight)
     for call, error in errors.items():
         flight.settle(call, error)
-    if again:
+    if goes_on:
         _again(engine, flight, left)
     else:
         _tell_over(engine, flight)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 import time
 
 from clustrix_core.worker import records
@@ -56,13 +57,31 @@ class Attempt:
             return todo
         return range(self.spec["calls"])
 
+    def asked(self, name: str, absent: "Any" = None) -> "Any":
+        """Return a resource that was asked for."""
+        value = (self.spec.get("resources") or {}).get(name)
+        return absent if value is None else value
+
+    def tries_left(self, call: int) -> int:
+        """Return how often a call may still be tried again; say in the log which try this one is."""
+        retries, tried = self.asked("retries", 0), (self.spec.get("tries") or {}).get(str(call), 0)
+        if tried:
+            print("clustrix: call %d: try %d of %d" % (call, tried + 1, retries + 1), file=sys.stderr, flush=True)
+        return max(0, int(retries - tried))
+
+    def warn_in(self) -> "Optional[float]":
+        """Return in how many seconds the calls are to be told that their end is near; None: never."""
+        walltime, warn = self.spec.get("walltime"), self.asked("warn")
+        return self.started + walltime - warn - time.time() if walltime and warn else None
+
     def earlier(self) -> "Dict[int, str]":
         """Return the calls that earlier attempts of this task have ended, with the kind of their record."""
         found: "Dict[int, str]" = {}
         mine = tuple("results-%d.%d.%d." % (self.round, self.task, number) for number in range(self.number))
         for name in os.listdir(self.directory) if mine else ():
             if name.startswith(mine):
-                found.update(recorded(self.path(name)))
+                ends = recorded(self.path(name))
+                found.update((call, kind) for call, kind in ends.items() if kind != "again")
         return found
 
     def _json(self, name: str) -> "Any":

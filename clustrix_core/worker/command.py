@@ -39,17 +39,23 @@ class Command:
         for code in self._earlier():
             self.code = code
             return
+        self._attempt.tries_left(0)
         started = time.time()
         signals = Signals()
         with signals.blocked():
             pid = os.fork()
             if pid == 0:
                 self._be_shell(signals)
+        warn_in = self._attempt.warn_in()
+        warn_at = None if warn_in is None else time.monotonic() + warn_in
         while True:
             ended, status, usage = os.wait4(pid, os.WNOHANG)
             if ended:
                 break
-            select.select([signals.fd], [], [])
+            select.select([signals.fd], [], [], None if warn_at is None else max(0.0, warn_at - time.monotonic()))
+            if warn_at is not None and time.monotonic() >= warn_at:
+                warn_at = None
+                os.kill(pid, signal.SIGUSR1)
             for number in signals.take():
                 if number != signal.SIGCHLD:
                     self.stopped = self.stopped or number in Signals.ENDING

@@ -43,6 +43,11 @@ def returned(value: "Any", show: bool) -> Outcome:
     return Outcome(True, {"kind": "value"}, body, _shown(value, body) if show else None)
 
 
+def again() -> Outcome:
+    """Return the outcome of a call that wants to go on in a later run."""
+    return Outcome(True, {"kind": "again"})
+
+
 def raised(error: BaseException, sources: "Optional[Dict[str, str]]" = None) -> Outcome:
     """Return the outcome of a call that raised."""
     header = {

@@ -51,11 +51,13 @@ def _run_command(attempt: Attempt, results: int, line: str) -> "Tuple[int, Dict[
 
 
 def _run_calls(attempt: Attempt, results: int) -> "Tuple[int, Dict[str, Any]]":
-    from clustrix_core.worker import pickling
+    from clustrix_core.worker import checkpoint, pickling
     from clustrix_core.worker.task import Task
 
     # Imported here, every slot has it.
     pickling.pickler_class()
+    if attempt.asked("warn"):
+        checkpoint.listen()
     sys.dont_write_bytecode = bool(sys.flags.dont_write_bytecode)
     sys.argv[:] = ["clustrix"]
     with open(os.devnull) as nothing:

@@ -9,7 +9,7 @@ import sys
 import time
 import types
 
-from clustrix_core.worker import inside, outcome, records
+from clustrix_core.worker import checkpoint, inside, outcome, records
 from clustrix_core.worker.attempt import Attempt
 from clustrix_core.worker.machine import host
 from clustrix_core.worker.parts import write_all
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 REQUEST = struct.Struct("<q")
 REPLY = struct.Struct("<?dI")
 CANNOT_WRITE = 74
+_FINAL = ("KeyboardInterrupt", "SystemExit")
 
 
 class Slot:
@@ -65,7 +66,7 @@ class Slot:
                 break
             (call,) = REQUEST.unpack(data)
             started = time.perf_counter()
-            ended = self._broken or self._call(call)
+            ended = self._broken or self._tried(call)
             seconds = time.perf_counter() - started
             if os.getpid() != self._pid:  # the function has forked and let its child return
                 os._exit(0)
@@ -74,6 +75,17 @@ class Slot:
             os.write(replies, REPLY.pack(ended.ok, seconds, len(shown)) + shown)
         if self._payload is not None:
             self._payload.close()
+
+    def _tried(self, call: int) -> "outcome.Outcome":
+        """Run a call; where exceptions are to be tried again, up to as often as it may be. That needs no other job."""
+        left = self._attempt.tries_left(call)
+        for number in range(left if "ERROR" in self._attempt.asked("retry_on", ()) else 0):
+            ended = self._call(call)
+            if ended.header["kind"] not in ("error", "error-text") or ended.header["type"] in _FINAL:
+                return ended
+            said = "%s: %s" % (ended.header["type"], ended.header["message"])
+            print("clustrix: call %d is tried again, up to %d times: %s" % (call, left - number, said), file=sys.stderr)
+        return self._call(call)
 
     def _call(self, call: int) -> "outcome.Outcome":
         inside.enter(_info(self._attempt, call))
@@ -85,7 +97,10 @@ class Slot:
         except BaseException as error:
             return outcome.raised(_explained(error), self._attempt.spec.get("sources"))
         try:
-            value = self._function(*args, **keywords)
+            with checkpoint.at(os.path.join(self._attempt.directory, "checkpoints", str(call))):
+                value = self._function(*args, **keywords)
+        except checkpoint.Again:
+            return outcome.again()
         except BaseException as error:
             return outcome.raised(error, self._attempt.spec.get("sources"))
         finally:

@@ -44,6 +44,8 @@ class Task:
         self._children: "List[Child]" = []
         self._signals = Signals()
         self._stop_by: "Optional[float]" = None
+        warn_in = attempt.warn_in()
+        self._warn_at = None if warn_in is None else time.monotonic() + warn_in
         self._flush_at: "Optional[float]" = None
         self._deaths = 0
         self._given = 0
@@ -119,7 +121,7 @@ class Task:
     def _wait(self) -> None:
         """Wait for whatever comes first: a reply, a signal, or a moment at which something is due."""
         now = time.monotonic()
-        moments = (self._flush_at, self._stop_by, self._claims.due)
+        moments = (self._flush_at, self._stop_by, self._warn_at, self._claims.due)
         pause = min([max(0.0, moment - now) for moment in moments if moment is not None] or [3600.0])
         watched = {child.replies: child for child in self._children if child.replies >= 0}
         ready = select.select([self._signals.fd, *watched], [], [], pause)[0]
@@ -136,6 +138,10 @@ class Task:
             self._claims.tend(self._busy())
         if self._flush_at is not None and now >= self._flush_at:
             self._flush()
+        if self._warn_at is not None and now >= self._warn_at:
+            self._warn_at = None
+            self._claims.leave()
+            self._signal_all(signal.SIGUSR1)
         if self._stop_by is not None and now >= self._stop_by:
             self._signal_all(signal.SIGKILL)
             self._stop_by = now + _GRACE
@@ -168,7 +174,7 @@ class Task:
                 self._reap(child)
             return
         if number in Signals.ENDING and not self.stopped:
-            self._stop_by = time.monotonic() + _GRACE
+            self._stop_by = time.monotonic() + max(_GRACE, self._attempt.asked("warn", 0))
             self._claims.leave()
         if not self._signals.went_to_all(number):
             self._signal_all(number)

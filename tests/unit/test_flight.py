@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
-from clustrix_core.engine.flight import UNKNOWN_FOR, Flight
+from clustrix_core.engine import retries
+from clustrix_core.engine.flight import GRACE, UNKNOWN_FOR, Flight
 from clustrix_core.engine.inbox import Inbox
 from clustrix_core.journal import Entry
 from clustrix_core.model import JobHandle, JobSpec, JobState, JobStatus, TaskStatus
@@ -63,3 +65,50 @@ def test_a_marker_that_cannot_be_read_is_none(flight: Flight) -> None:
     (flight.mirror / "status-0.0").write_text("EXIT 3\n")
     (flight.mirror / "status-0.1").mkdir()
     assert {task: said.exit_code for task, said in flight.markers().items()} == {0: 3}
+
+
+# ---------------------------------------------------------------- another try
+
+
+def tried(flight: Flight, most: int, width: int = 1) -> tuple[dict[int, str], list[int], list[int]]:
+    """Return how calls have ended for good, those that are tried again and those not begun."""
+    flight.spec = dataclasses.replace(flight.spec, resources=Resources(retries=most), tasks=1, width=width)
+    flight.inbox._claimed = {"0.0.0.0": [(0, 4)]}
+    ended, left = flight.sort_out()
+    final, again = retries.sort_out(flight, ended)
+    return {call: end[1].reason for call, end in final.items()}, again, left
+
+
+def test_what_runs_when_a_node_fails_is_tried_again_until_its_retries_are_used_up(flight: Flight) -> None:
+    for tries in (1, 2):
+        flight.heard(JobStatus(JobState.NODE_FAIL, tasks={0: DEAD}), 1000)
+        assert tried(flight, 2) == ({}, [0], [1, 2, 3])
+        assert flight.entry.spec["tries"] == {"0": tries}
+    assert tried(flight, 2) == ({0: "its retries are used up (2)"}, [], [1, 2, 3])
+
+
+def test_without_retries_nothing_is_tried_again(flight: Flight) -> None:
+    flight.heard(JobStatus(JobState.NODE_FAIL, tasks={0: DEAD}), 1000)
+    assert tried(flight, 0) == ({0: ""}, [], [1, 2, 3])
+    assert "tries" not in flight.entry.spec
+
+
+def test_calls_that_ask_go_on_and_those_behind_them_were_not_begun(flight: Flight) -> None:
+    flight.inbox.again = {0: (0, 0), 1: (0, 0)}
+    flight.heard(JobStatus(JobState.PREEMPTED, tasks={0: TaskStatus(JobState.PREEMPTED, "PREEMPTED")}), 1000)
+    assert tried(flight, 1, 2) == ({}, [0, 1], [2, 3])
+
+
+def test_asking_in_an_earlier_round_is_over(flight: Flight) -> None:
+    flight.inbox.again = {0: (0, 0)}
+    flight.spec = dataclasses.replace(flight.spec, round=1)
+    assert flight._asked_again() == {}
+
+
+def test_a_call_that_has_asked_is_not_waited_for(flight: Flight) -> None:
+    flight.arrived.update({0, 1, 2})
+    flight.inbox.again = {3: (0, 0)}
+    flight.heard(JobStatus(JobState.SUCCEEDED, tasks=dict.fromkeys(range(4), WELL)), 1000)
+    assert not flight.landed(1000) and flight.landed(1000 + GRACE)
+    flight.inbox.again = {}
+    assert not flight.landed(1000 + GRACE)

@@ -4,7 +4,7 @@ import importlib
 import sys
 
 from clustrix_core import __version__
-from clustrix_core.worker import inside
+from clustrix_core.worker import checkpoint, inside
 from clustrix_core.worker.inside import cluster, current_job
 
 from .config import ClusterConfig
@@ -61,6 +61,7 @@ __all__ = [
     "Map",
     "Resources",
     "__version__",
+    "checkpoint",
     "cluster",
     "configure",
     "current_job",
