@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -19,6 +20,15 @@ from clustrix_core.config import ClusterConfig
 from tests.testbeds import slurm
 
 PLACES = ("local", "ssh", "ssh-openssh", "slurm", "slurm-openssh", "slurm-login")
+# The cores of a host are shared by all jobs of a work_dir: each session of tests has them for itself.
+HOST_WORK_DIR = f"~/clustrix-{os.getpid()}"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_remains() -> Iterator[None]:
+    yield
+    with contextlib.suppress(RuntimeError):  # there is no bed, so there is no such user
+        shutil.rmtree(Path(HOST_WORK_DIR.replace("~", "~hpc")).expanduser(), ignore_errors=True)
 
 
 @pytest.fixture(scope="session", params=PLACES[:2] + PLACES[3:4])
@@ -37,7 +47,7 @@ def settings(place: str, bed: slurm.SlurmBed | None, **more: Any) -> ClusterConf
     if way == "openssh":
         known["transport"] = "openssh"
     if backend == "ssh":
-        known["options"] = {"slots": 8}
+        known |= {"options": {"slots": 8}, "work_dir": HOST_WORK_DIR}
     return ClusterConfig(**(known | more))
 
 

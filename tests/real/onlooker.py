@@ -63,8 +63,8 @@ class Onlooker:
         if self.slurm:
             subprocess.run(["scancel", handle.native], check=True)
             return
-        worker = max((self.work_dir / "worker").iterdir(), key=lambda path: path.stat().st_mtime)
-        kill = f"{self.place.python or 'python3'} '{worker}' kill"
+        complete = max((self.work_dir / "worker").glob("*/complete"), key=lambda path: path.stat().st_mtime)
+        kill = f"{self.place.python or 'python3'} '{complete.parent}' kill"
         command = f"cd '{self.work_dir}' && echo '{handle.job} {handle.round}' | {kill}"
         if self.bed:
             self.bed.run("sh", "-c", command)

@@ -15,7 +15,7 @@ import pytest
 
 from clustrix_core import config
 from clustrix_core.config import Config
-from tests.real.conftest import settings
+from tests.real.conftest import HOST_WORK_DIR, settings
 from tests.testbeds import slurm
 from tests.unit.cli.conftest import Shell
 
@@ -178,7 +178,8 @@ def test_clean(shell: Shell, place: str, tmp_path: Path) -> None:
     shell("run", "sim.py:fall", "x", code=1)
     ended = shell.json("jobs")[0]["id"]
     running = shell("run", "-d", "sim.py:slow", "30").stdout.strip()
-    work = tmp_path / "work" if place == "local" else slurm.SlurmBed().home / ".clustrix"
+    where = {"local": f"{tmp_path}/work", "ssh": HOST_WORK_DIR, "slurm": "~/.clustrix"}[place]
+    work = Path(where.replace("~", str(slurm.SlurmBed().home)))
     assert (work / "jobs" / ended[:2] / ended).is_dir()
     assert shell.json("clean", "--dry-run")["removed"] == [ended]
     assert shell.json("clean", "--older-than", "1h")["removed"] == []
