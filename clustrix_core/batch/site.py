@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from clustrix_core import bundle
 from clustrix_core.batch.dialect import Dialect
@@ -14,6 +14,12 @@ from clustrix_core.errors import ClustrixError, CommandError, ConfigError, Stagi
 from clustrix_core.model import Cluster, Problem, Site
 from clustrix_core.transport import Completed
 
+_OTHER = "Set work_dir to a directory of yours that the compute nodes see too, with room left."
+_REFUSALS = {
+    65: ("cannot be used", _OTHER),
+    66: ("belongs to somebody else", _OTHER),
+    69: ("is open to others", f"If you trust what lies there, close it: chmod 700. Else: {_OTHER}"),
+}
 _PYTHON, _PROBE = "--- python ---", "--- probe ---"
 _VERSION = "import sys; print('Python', *sys.version_info[:2])"
 
@@ -63,8 +69,10 @@ def _contact(dialect: Dialect, cluster: Cluster) -> str:
             "umask 077",
             f"[ -d {there} ] || mkdir -p -- {there} 2>/dev/null || {{ echo cannot create {there} >&2; exit 65; }}",
             f"[ -O {there} ] || {{ echo it belongs to $(ls -ldL -- {there} | awk '{{print $3}}') >&2; exit 66; }}",
+            f"[ ! -L {there} ] || case $(ls -ldn -- {there} | awk '{{print $3}}') in 0|$(id -u)) ;;"
+            " *) echo somebody else has made this link >&2; exit 66;; esac",
             f"cd -- {there} || exit 65",
-            "chmod 700 . && { [ -d jobs ] && [ -d worker ] && [ -d slots ] || mkdir -p jobs worker slots; } || exit 65",
+            *_close(f"worker/{bundle.digest()}"),
             _unpack(f"worker/{bundle.digest()}"),
             'printf \'work_dir %s\\nuser %s\\n\' "$(pwd -P)" "$(id -un)"',
             _beside(
@@ -78,10 +86,28 @@ def _contact(dialect: Dialect, cluster: Cluster) -> str:
     )
 
 
+def _close(worker: str) -> Iterator[str]:
+    """Yield what makes the working directory ours alone, and refuses it where others may have been at work in it.
+
+    One that is in use and open is not closed in silence: nobody could tell then that it may hold somebody else's work.
+    """
+    names = "jobs worker slots"
+    yield (
+        f"case $(ls -ld .) in d????-??-*) ;; *) for name in {names}; do [ ! -e $name ] ||"
+        " { echo others could write to it, and it holds $name >&2; exit 69; }; done;; esac"
+    )
+    yield f"chmod 700 . && {{ [ -d jobs ] && [ -d worker ] && [ -d slots ] || mkdir -p {names}; }} || exit 65"
+    yield "case $(ls -ld .) in d???------*) ;; *) echo its mode cannot be changed: $(ls -ld .) >&2; exit 69;; esac"
+    yield (
+        f"for name in . {names} {worker}; do [ ! -e $name ] || {{ [ -O $name ] && [ ! -L $name ]; }} ||"
+        " { echo $name in it is not ours >&2; exit 66; }; done"
+    )
+
+
 def _beside(probe: Sequence[str], meanwhile: str, then: str) -> str:
     """Return what runs the commands of a probe and something else at a time, and prints what they said after it."""
     # A file for each: what two processes write into one pipe gets mixed.
-    said = "worker/said.$$"
+    said = ".said.$$"
     probing = " ".join(f"{{ {command}; }} >{said}/{n} 2>&1 </dev/null &" for n, command in enumerate(probe))
     return f"mkdir {said} || exit 65; {probing} {meanwhile}; {then}; wait; cat {said}/* 2>/dev/null; rm -rf {said}"
 
@@ -103,12 +129,12 @@ def _unpack(worker: str) -> str:
 
 
 def _refusal(completed: Completed, cluster: Cluster) -> CommandError:
-    why = {65: "cannot be used", 66: "belongs to somebody else"}.get(completed.returncode, "cannot be used")
+    why, hint = _REFUSALS.get(completed.returncode, _REFUSALS[65])
     return StagingError(
         f"work_dir {cluster.work_dir!r} {why}: {completed.error[-1000:] or f'exit {completed.returncode}'}",
         returncode=completed.returncode,
         stderr=completed.error,
-        hint="Set work_dir to a directory of yours that the compute nodes see too, with room left.",
+        hint=hint,
     )
 
 

@@ -103,9 +103,9 @@ class Inbox:
         with path.open("rb") as file:
             try:
                 for record in records.read_all(file, self._read_to.setdefault(path.name, 0), self._signer):
-                    self._read_to[path.name] = record.end
                     if record.header.get("run") != run:
                         raise records.ForgedRecord("a record of another run")
+                    self._read_to[path.name] = record.end
                     yield from self._take(file, record, path)
             except records.ForgedRecord as error:
                 self.forged = ForgedResult(

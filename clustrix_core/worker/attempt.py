@@ -5,7 +5,7 @@ import os
 import sys
 import time
 
-from clustrix_core.worker import records
+from clustrix_core.worker import key, records
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,9 +22,7 @@ class Attempt:
         self.number = 0
         self.started = _started()
         self.spec: "Dict[str, Any]" = self._json("spec.json")
-        with open(self.path("key")) as file:
-            key = bytes.fromhex(file.read().strip())
-        self.signer = records.Signer(key, self.spec["id"])
+        self.signer = records.Signer(key.read(self.path("key")), self.spec["id"])
 
     def path(self, name: str) -> str:
         """Return the path of a file in the job directory."""
