@@ -105,7 +105,7 @@ def test_another_process_goes_on_with_the_tries(client: Callable[..., str], onlo
 @only_slurm
 @pytest.mark.timeout(240)
 def test_preempted_calls_are_tried_again(onlooker: Onlooker, shared: Path) -> None:
-    @cluster(partition="scav", constraint="n3", cores=8, retries=1)
+    @cluster(partition="scav", constraint="n3", cores=8, retries=9)
     def patient(directory: Path) -> int:
         with (directory / "runs").open("a") as file:
             file.write("run\n")
@@ -118,8 +118,7 @@ def test_preempted_calls_are_tried_again(onlooker: Onlooker, shared: Path) -> No
     onlooker.wait_until_running(job)
     urgent = die.options(partition="urgent", constraint="n3", cores=8, retries=0).submit(shared, 0, 7)
     assert urgent.result(60) == 1
-    assert job.result(120) == 2
-    assert onlooker.handle(job).round == 1
+    assert job.result(120) == onlooker.handle(job).round + 1 >= 2
 
 
 def test_unknown_ends_are_refused() -> None:
