@@ -58,6 +58,7 @@ def _command(dialect: Dialect, job: JobSpec, cluster: Cluster, linked: Mapping[s
             f"[ -d {where(cluster)} ] || exit {_NO_WORKER}",
             f"cd -- {where(cluster)} || exit 65",
             "[ -O . ] || { echo it belongs to somebody else >&2; exit 66; }",
+            "case $(ls -ld .) in d????-??-*) ;; *) echo others can write to it >&2; exit 69;; esac",
             f"[ -f worker/{bundle.digest()}/complete ] || exit {_NO_WORKER}",
             # Half a job is no use to anybody and fills a full disk further.
             f"fresh=; [ -d {job.dir} ] || fresh=yes",

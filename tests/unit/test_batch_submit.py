@@ -386,6 +386,14 @@ def test_a_work_dir_that_has_become_somebody_elses_is_refused(toys: Scheduler, t
     assert toys.calls == []
 
 
+def test_a_work_dir_that_others_have_got_into_is_refused(toys: Scheduler, work_dir: Path) -> None:
+    here = cluster(work_dir)
+    work_dir.chmod(0o730)
+    with pytest.raises(StagingError, match="others can write to it"):
+        submit(job(), here)
+    assert toys.calls == []
+
+
 def test_a_file_that_shrinks_while_it_is_sent_is_an_error(toys: Scheduler, work_dir: Path, tmp_path: Path) -> None:
     files = sent(tmp_path, payload=b"x" * 3000)
 
