@@ -6,7 +6,8 @@ unit        tests/unit and the plugins' tests, on the oldest and the newest Pyth
             dependency versions
 packaging   the wheels
 real        sshd, Slurm, the local and the ssh backends
-chaos       the same, while daemons stop and nodes die: last and alone
+sweep       whatever can happen to a client at any step of a job's life
+chaos       real clusters, while daemons stop and nodes die: last and alone
 
 `--fast` runs the unit tests in .venv alone. The suites on real clusters run under a Python of the same minor version as
 /usr/bin/python3, which is what the cluster's users find there.
@@ -34,7 +35,7 @@ from packaging.requirements import Requirement
 ROOT = bootstrap.ROOT
 VENVS = ROOT / ".venvs"
 UNIT = " ".join(["tests/unit", *(f"plugins/{plugin.name}/tests" for plugin in bootstrap.PLUGINS)])
-SUITES = ("unit", "packaging", "real", "chaos")
+SUITES = ("unit", "packaging", "real", "sweep", "chaos")
 NO_TESTS = 5
 CLOSING_LINE = re.compile(r"\b(passed|failed|errors?|no tests ran)\b.* in [\d.]+s")
 CLUSTER_PYTHON = "/usr/bin/python3"
@@ -127,7 +128,7 @@ def cluster_runs(names: list[str]) -> list[Run]:
     python = None
     if wanted is not None and wanted != sys.version_info[:2] and wanted >= interpreters.OLDEST_CLIENT:
         python = str(interpreters.find().get(wanted, CLUSTER_PYTHON))
-    limits = {"real": 1800, "chaos": 900}
+    limits = {"real": 1800, "sweep": 900, "chaos": 900}
     # Jobs are mostly waited for, so several files of tests fit side by side; whoever stops daemons is alone.
     options = {"real": ("-n", "3", "--dist", "loadfile")}
     return [Run(name, f"tests/{name}", python, "real", limits[name], options=options.get(name, ())) for name in names]
@@ -137,7 +138,7 @@ def plan(suites: list[str], fast: bool) -> list[Run]:
     runs = unit_runs(fast) if "unit" in suites else []
     if "packaging" in suites:
         runs.append(Run("packaging", "tests/packaging", aside=True))
-    return runs + cluster_runs([name for name in ("real", "chaos") if name in suites])
+    return runs + cluster_runs([name for name in SUITES[2:] if name in suites])
 
 
 def follow(process: subprocess.Popen[str], run: Run) -> None:
