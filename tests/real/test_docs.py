@@ -25,7 +25,11 @@ ROOT = Path(__file__).resolve().parents[2]
 ON_THE_BED = ("docs/quickstart.md", "docs/tutorials/ssh.md", "docs/tutorials/slurm.md")
 # The hosts of the tutorials, and what they are on the bed.
 HOSTS = {"testcluster": "login.hpc.example desk.lab.example", "testjump": "inner.lab.example"}
-EXAMPLES = {"scan.py": "Wrote scan.csv: 50 epidemics.", "bootstrap.py": "…\nlie between 863.0 and 951.5. …"}
+EXAMPLES = {
+    "scan.py": "Wrote scan.csv: 50 epidemics.",
+    "bootstrap.py": "…\nlie between 863.0 and 951.5. …",
+    "checkpoints.py": "π is about 3.14…; begun at 0 million throws.",
+}
 
 FENCE = re.compile(r"^```(\w*)(?: not run: ([^\n]+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"# ([\w.-]+\.(?:py|yml))\n")
@@ -129,8 +133,9 @@ def newcomer(tmp_path: Path) -> Newcomer:
     return Newcomer(tmp_path)
 
 
-def test_page_of_this_machine(newcomer: Newcomer) -> None:
-    newcomer.follow("docs/tutorials/local.md")
+@pytest.mark.parametrize("page", ["docs/tutorials/local.md", "docs/tutorials/checkpoints.md"])
+def test_page_of_this_machine(page: str, newcomer: Newcomer) -> None:
+    newcomer.follow(page)
 
 
 @pytest.mark.parametrize("page", ON_THE_BED)
