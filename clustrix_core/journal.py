@@ -210,13 +210,18 @@ class Journal:
             raise ConfigError(f"there is no job {job!r}", hint="`clustrix jobs` lists them.")
         raise ConfigError(f"{job!r} is short for {', '.join(row['id'] for row in rows)}", hint="Give more of the id.")
 
-    def entries(self, *, only_open: bool = False, limit: int | None = None) -> list[Entry]:
+    def entries(self, *, only_open: bool = False, limit: int | None = None, cluster: str | None = None) -> list[Entry]:
         """Return jobs, the latest first."""
-        where = f"where {_OPEN}" if only_open else ""
+        where = f"where (? is null or cluster = ?) {f'and {_OPEN}' if only_open else ''}"
         rows = self._rows(
-            f"select * from jobs {where} order by created desc limit ?", (-1 if limit is None else limit,)
+            f"select * from jobs {where} order by created desc limit ?",
+            (cluster, cluster, -1 if limit is None else limit),
         )
         return [_entry(row) for row in rows]
+
+    def ids(self) -> set[str]:
+        """Return the ids of all jobs, without reading what is known of them."""
+        return {row["id"] for row in self._rows("select id from jobs")}
 
     def intents(self) -> list[Entry]:
         """Return the jobs that no scheduler has accepted yet."""

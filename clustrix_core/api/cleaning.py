@@ -22,10 +22,8 @@ def finished(journal: Journal, older_than: float = 0.0, cluster: str | None = No
     latest = time.time() - older_than
     return [
         entry
-        for entry in journal.entries()
-        if entry.phase in (OVER, REFUSED)
-        and (entry.finished or entry.created) <= latest
-        and (cluster is None or entry.cluster == cluster)
+        for entry in journal.entries(cluster=cluster)
+        if entry.phase in (OVER, REFUSED) and (entry.finished or entry.created) <= latest
     ]
 
 
@@ -64,7 +62,7 @@ def _clean_place(engine: Engine, entry: Entry) -> None:
 
 
 def _remove_strays(engine: Engine) -> None:
-    known = {entry.id for entry in engine.journal.entries()}
+    known = engine.journal.ids()
     for path in _old(engine.mirrors, engine.outbox):
         if path.name not in known:
             shutil.rmtree(path, ignore_errors=True)

@@ -41,8 +41,10 @@ def command(everything: bool, limit: int | None, offline: bool) -> None:
 
 
 def _chosen(limit: int | None, cluster: str | None) -> list[Entry]:
-    entries = [entry for entry in jobbook.journal().entries() if cluster is None or entry.cluster == cluster]
-    return [entry for number, entry in enumerate(entries) if limit is None or number < limit or jobbook.is_open(entry)]
+    latest = jobbook.journal().entries(limit=limit, cluster=cluster)
+    known = {entry.id for entry in latest}
+    still_open = jobbook.journal().entries(only_open=True, cluster=cluster) if limit is not None else []
+    return [*latest, *(entry for entry in still_open if entry.id not in known)]
 
 
 def _row(row: dict[str, Any]) -> tuple[Any, ...]:

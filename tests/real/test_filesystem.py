@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from clustrix import JobFailed, JobLost, cluster, get_job
+from clustrix import Job, JobFailed, JobLost, cluster, get_job
 from clustrix_core.api import session
 from clustrix_core.config import ClusterConfig
 from clustrix_core.engine import flight, monitor, places
@@ -74,6 +74,13 @@ def note(number: int, directory: str, seconds: float = 0) -> int:
     return number
 
 
+def again(id: str) -> Job[Any]:
+    """Return a job as a later client gets it."""
+    found = get_job(id)
+    assert isinstance(found, Job)
+    return found
+
+
 def ran(shared: Path) -> list[int]:
     file = shared / "ran"
     return sorted(map(int, file.read_text().split())) if file.exists() else []
@@ -92,7 +99,8 @@ def test_results_that_are_seen_late_are_waited_for(ways: list[Late], there: Clus
     for way in ways:
         way.late = False
     assert jobs[0].result(60) == 1 and isinstance(jobs[1].exception(60), ValueError)
-    raised, *values = list(many)
+    outcomes: list[Any] = list(many)
+    raised, *values = outcomes
     assert isinstance(raised, ValueError) and values == list(range(2, 12))
     assert ran(shared) == [-2, -1, *range(1, 12)], "nothing ran twice"
 
@@ -117,7 +125,7 @@ def test_results_that_are_cut_short_end_in_an_error(
     until((cut / "status-0.0").exists, "it ended")
     for results in cut.glob("results-*"):
         os.truncate(results, results.stat().st_size // 2)
-    error = get_job(job.id).exception(60)
+    error = again(job.id).exception(60)
     assert isinstance(error, JobLost) and "never appeared" in str(error)
 
 
@@ -149,7 +157,7 @@ def test_a_directory_that_is_purged_before_its_results_have_come(
     session.close()
     until((gone / "status-0.0").exists, "it ended", 100)
     shutil.rmtree(gone)
-    error = get_job(job.id).exception(60)
+    error = again(job.id).exception(60)
     assert isinstance(error, JobLost) and "purge" in str(error)
     assert note(3, str(shared)) == 3
 
@@ -224,7 +232,7 @@ def test_a_disk_here_that_stays_full(small_home: Path, there: ClusterConfig, mon
     assert isinstance(error, PayloadError) and "No space left" in str(error) and "Make room" in str(error)
     assert len(other.result(60)) == 1000
     grow(small_home)
-    assert len(get_job(big.id).result(60)) == 6 << 20
+    assert len(again(big.id).result(60)) == 6 << 20
 
 
 @local

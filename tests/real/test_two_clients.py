@@ -50,7 +50,7 @@ def test_the_second_client_looks_through_the_eyes_of_the_first(
     for name, number in (("alone", 1), ("together", 2)):
         monkeypatch.setenv("CLUSTRIX_HOME", str(home / name))
         job = wait.submit(50)
-        while job._flight.handle is None:
+        while job._flight is None or job._flight.handle is None:
             time.sleep(0.05)
         session.close()
         for _ in range(number):

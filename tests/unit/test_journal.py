@@ -249,9 +249,13 @@ def test_ten_thousand_old_jobs_are_not_looked_through(book: Journal) -> None:
     assert [kept.id for kept in book.intents()] == ["e" * 16]
     assert [kept.job for kept in book.garbage(HERE)] == ["f" * 16]
     assert [kept.id for kept in book.entries(only_open=True)] == ["e" * 16, "f" * 16]
+    assert len(book.entries(only_open=True, cluster=entry("e").cluster)) == 2
+    assert book.entries(only_open=True, cluster="elsewhere") == []
+    assert len(book.entries(limit=20, cluster=entry("e").cluster)) == 20
     assert len(book.entries(limit=20)) == 20
     assert book.get("0000000000000f00").phase == OVER
     assert len(steps) < 50, len(steps)
+    assert len(book.ids()) == 10_002 and book.entries(cluster="elsewhere") == []
 
 
 WRITER = """
