@@ -62,11 +62,11 @@ class Paramiko:
         HostKeyError or TransportError when there is no way in; TransportError when the command may have been started
         and its end is not known. A command that may have been started is never started again.
         """
-        line = for_login_shell(one_line(command))
+        one_line(command)
         began = time.monotonic()
         channel, connection = self._channel(min(idle, OPEN_TIMEOUT))
         with self._sessions.one(), closing(channel):
-            done = self._exchange(channel, connection, line, stdin, sink, idle)
+            done = self._exchange(channel, connection, command, stdin, sink, idle)
         took = time.monotonic() - began
         log.debug("%s: exit %d after %.3f s: %s", connection.route.where, done.returncode, took, brief(command))
         return done
@@ -85,15 +85,15 @@ class Paramiko:
         self,
         channel: paramiko.Channel,
         connection: Connection,
-        line: str,
+        command: str,
         stdin: Iterable[bytes],
         sink: Callable[[bytes], None] | None,
         idle: float,
     ) -> Completed:
-        """Run the line on the channel and say what became of it."""
-        where, what = connection.route.where, brief(line)
+        """Run the command on the channel and say what became of it."""
+        where, what = connection.route.where, brief(command)
         try:
-            return exchange(channel, line, stdin, sink, idle)
+            return exchange(channel, for_login_shell(command), stdin, sink, idle)
         except Silence:
             self._abandon(channel, connection)
             raise TransportError(
