@@ -60,7 +60,7 @@ def described(entry: Entry, seen: Seen | None = None) -> dict[str, Any]:
         "backend": str(entry.settings["backend"]),
         "kind": entry.kind,
         "state": status.state.value if status else entry.state,
-        "reason": _which_try(entry) + ((status.reason if status else entry.reason) or ""),
+        "reason": ": ".join(filter(None, [_which_try(entry), status.reason if status else entry.reason])),
         "calls": int(entry.spec["calls"]),
         "native": entry.handle.native if entry.handle else None,
         "created": moment(entry.created),
@@ -69,10 +69,11 @@ def described(entry: Entry, seen: Seen | None = None) -> dict[str, Any]:
 
 
 def _which_try(entry: Entry) -> str:
+    """Return which try the calls of an open job are at, the one that was tried most; nothing at the first."""
     tries = entry.spec.get("tries")
     if not tries or not is_open(entry):
         return ""
-    return f"try {max(tries.values()) + 1} of {entry.spec['resources']['retries'] + 1} "
+    return f"try {max(tries.values()) + 1} of {entry.spec['resources']['retries'] + 1}"
 
 
 def _ended(entry: Entry) -> float | None:

@@ -33,11 +33,11 @@ def sort_out(flight: Flight, ended: Mapping[int, Ended]) -> tuple[dict[int, Ende
 
 
 def _used_up(end: tuple[int, TaskStatus], retries: int) -> tuple[int, TaskStatus]:
-    """Say that there were retries, where there were any, or would have to be."""
+    """Say that there are no more retries, where somebody counts on them."""
     task, said = end
     if not retries and said.word != AGAIN:
         return end
-    spent = f"its retries are used up ({retries})"
+    spent = f"its retries are used up ({retries})" if retries else "it has no retries="
     reason = "; ".join(filter(None, [said.reason, spent]))
     return task, dataclasses.replace(said, word="" if said.word == AGAIN else said.word, reason=reason)
 

@@ -46,6 +46,14 @@ def add(journal: Journal, number: int, state: str = "SUCCEEDED", ago: float = 0.
     return entry
 
 
+def test_a_job_that_is_tried_again_says_so(shell: Shell, journal: Journal) -> None:
+    spec = {"id": "ab" * 8, "calls": 2, "resources": {"retries": 3}, "tries": {"0": 1, "1": 2}}
+    settings = to_json(ClusterConfig(backend="local"))
+    journal.add(Entry("ab" * 8, "f", "local", settings, "map", spec, "nobody", reason="Priority"))
+    (job,) = shell.json("jobs", "--offline")
+    assert job["reason"] == "try 3 of 4: Priority"
+
+
 def test_the_list(shell: Shell, journal: Journal) -> None:
     assert shell.json("jobs") == [] and "no jobs yet" in shell("jobs").stderr
     assert shell("jobs", "-c", "hpc").stderr == "There are no jobs of hpc yet.\n"
