@@ -1,0 +1,85 @@
+"""The example of a long run, which loses its node twice: whoever submits it again, it goes on where it was."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from clustrix import ClusterConfig
+from clustrix_core import config
+from tests.real.conftest import settings
+from tests.real.onlooker import until
+from tests.testbeds.slurm import SlurmBed
+
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples/checkpoints.py"
+
+
+@pytest.fixture
+def program(request: pytest.FixtureRequest, home: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """The example on Slurm, which requeues the jobs of lost nodes by itself, or does not."""
+    bed: SlurmBed = request.getfixturevalue("slurm_bed_alone")
+    there = settings("slurm", bed)
+    found = ClusterConfig(**{**there.settings(), "name": "hpc", "options": {"requeue": request.param}})
+    config.configure(default=found)
+    (tmp_path / "clustrix.yml").write_text(config.dump(config.current()), "utf-8")
+    environment = {**os.environ, "CLUSTRIX_CONFIG": str(tmp_path / "clustrix.yml"), "PYTHONUTF8": "1"}
+    argv = [sys.executable, str(EXAMPLE), "hpc", "40"]
+    with subprocess.Popen(argv, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        yield process
+        process.kill()
+
+
+def lose_the_node(bed: SlurmBed, where: list[Path]) -> None:
+    """Wait until the run has got somewhere on a node that has power, and take that away: slurmd and the job with it."""
+
+    def running() -> list[list[str]]:
+        lines = bed.run("squeue", "-h", "-t", "R", "-o", "%i %N %j").splitlines()
+        return [line.split() for line in lines if re.search(r" pi-[0-9a-f]{16}", line)]
+
+    native, node, name = until(running, "the job runs", 100)[0]
+    job = name.removeprefix("pi-")[:16]
+    directory = bed.home / f".clustrix/jobs/{job[:2]}/{job}"
+    logs = len(where)
+
+    def begun() -> bool:
+        return sum(path.read_text().count("begins at") for path in directory.glob("log-*.0")) > logs
+
+    until(begun, "the run began", 60)
+    state = directory / "checkpoints/0"
+    before = state.stat().st_mtime if state.exists() else 0
+    until(lambda: state.exists() and state.stat().st_mtime > before, "it has saved something since", 60)
+    bed.kill(node)
+    for pid in processes_of(native):
+        os.kill(pid, signal.SIGKILL)
+    where.append(directory)
+
+
+def processes_of(native: str) -> list[int]:
+    """Return the processes of a job: its step's keeper, which has no environment of the job, goes with its last."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if f"SLURM_JOB_ID={native}".encode() in path.read_bytes().split(b"\0"):
+                found.append(int(path.parent.name))
+        except OSError:  # it has ended meanwhile
+            continue
+    return found
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("program", [False, True], indirect=True, ids=["retries", "requeue"])
+def test_the_example_loses_its_node_twice(program: subprocess.Popen[str], slurm_bed_alone: SlurmBed) -> None:
+    lost: list[Path] = []
+    lose_the_node(slurm_bed_alone, lost)
+    lose_the_node(slurm_bed_alone, lost)
+    said, _ = program.communicate(timeout=250)
+    found = re.search(r"begun at 0, (\d+), (\d+) million throws", said)
+    assert program.returncode == 0 and found, said
+    assert 0 < int(found[1]) < int(found[2]) < 40
