@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from clustrix_core.quantities import format_time as format_time
 from clustrix_core.resources import Resources as Resources
-from clustrix_core.resources import format_time as format_time
 from clustrix_core.resources import nearest as nearest
 from clustrix_core.transport import Transport
 

@@ -24,7 +24,7 @@ class Duration(click.ParamType):  # type: ignore[type-arg, unused-ignore]
         if match and match[2] in _UNITS:
             return float(match[1]) * _UNITS[match[2]]
         from clustrix_core.errors import ConfigError
-        from clustrix_core.resources import parse_time
+        from clustrix_core.quantities import parse_time
 
         try:
             return math.ceil(parse_time(value))

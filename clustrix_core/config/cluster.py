@@ -14,7 +14,8 @@ from clustrix_core.config.flat import Given, modern
 from clustrix_core.errors import ConfigError
 from clustrix_core.options import Origin, build, convert, is_secret
 from clustrix_core.options import settings as settings_of
-from clustrix_core.resources import Resources, quoted
+from clustrix_core.quantities import quoted
+from clustrix_core.resources import Resources
 
 HIDDEN = "********"
 T = TypeVar("T")

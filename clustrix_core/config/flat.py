@@ -9,7 +9,8 @@ from typing import Any
 from clustrix_core.config.old import BACKENDS, DROPPED, OLD
 from clustrix_core.errors import ConfigError
 from clustrix_core.options import Origin
-from clustrix_core.resources import ALIASES, Resources, nearest, quoted
+from clustrix_core.quantities import quoted
+from clustrix_core.resources import ALIASES, Resources, nearest
 
 SETTINGS = (
     "name",

@@ -16,7 +16,8 @@ from clustrix_core.config.old import BACKENDS
 from clustrix_core.errors import ConfigError
 from clustrix_core.model import Problem
 from clustrix_core.options import Origin, is_secret
-from clustrix_core.resources import nearest, quoted
+from clustrix_core.quantities import quoted
+from clustrix_core.resources import nearest
 
 NAMES = ("clustrix.yml", "clustrix.yaml", "clustrix.json")
 LOCAL = "local"  # the cluster that is there without being configured: this machine

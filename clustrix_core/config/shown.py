@@ -12,7 +12,8 @@ from clustrix_core.config.file import PLAIN
 from clustrix_core.config.flat import RESOURCES
 from clustrix_core.config.load import LOCAL, Config
 from clustrix_core.config.old import BACKENDS, DROPPED, OLD
-from clustrix_core.resources import Resources, format_memory, format_time
+from clustrix_core.quantities import format_memory, format_time
+from clustrix_core.resources import Resources
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 

@@ -19,7 +19,7 @@ from clustrix_core.errors import (
 )
 from clustrix_core.journal import error_data
 from clustrix_core.model import Cluster, JobHandle, JobSpec, JobState, TaskStatus
-from clustrix_core.resources import format_time
+from clustrix_core.quantities import format_time
 
 KINDS: dict[JobState, type[JobError]] = {
     JobState.FAILED: JobFailed,

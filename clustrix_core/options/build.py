@@ -10,7 +10,8 @@ from clustrix_core.options.convert import Unfit, choose, fit
 from clustrix_core.options.origin import Origin
 from clustrix_core.options.setting import Setting, settings
 from clustrix_core.options.shown import wanted
-from clustrix_core.resources import nearest, quoted
+from clustrix_core.quantities import quoted
+from clustrix_core.resources import nearest
 
 T = TypeVar("T")
 

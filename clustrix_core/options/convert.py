@@ -16,7 +16,7 @@ from typing import Any, Literal, Union, get_args
 
 from clustrix_core.options.origin import Origin
 from clustrix_core.options.setting import members, shape_of
-from clustrix_core.resources import parse_memory, parse_time
+from clustrix_core.quantities import parse_memory, parse_time
 
 QUANTITIES: Mapping[str, Callable[..., int]] = {"memory": parse_memory, "time": parse_time}
 LISTS = (list, tuple, set, frozenset, collections.abc.Sequence, collections.abc.Iterable, collections.abc.Collection)

@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 
 from clustrix_core.options.convert import LISTS, MAPPINGS
 from clustrix_core.options.setting import Setting, members, settings, shape_of
-from clustrix_core.resources import format_memory, format_time
+from clustrix_core.quantities import format_memory, format_time
 
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 _KINDS = {"memory": "an amount of memory", "time": "a walltime", "path": "a path"}

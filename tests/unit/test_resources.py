@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clustrix_core.errors import ConfigError
-from clustrix_core.resources import Resources, format_memory, format_time, nearest, parse_memory, parse_time
+from clustrix_core.quantities import format_memory, format_time, parse_memory, parse_time
+from clustrix_core.resources import Resources, nearest
 
 ANYTHING = st.one_of(
     st.none(),
