@@ -49,6 +49,10 @@ def cancel(engine: Engine, flight: Flight) -> None:
     error = cancelled(flight)
     flight.entry.ends.update(ends.write(dict.fromkeys(flight.missing, error)))
     over(engine, flight)
+    accepted = engine.journal.get(flight.spec.id).handle
+    if flight.handle is None and accepted is not None:
+        # Another client has brought it there since we looked, and saw no reason yet to end it.
+        engine.dispatch.cancel([accepted], engine.places.ready(flight.cluster))
     flight.fail(error)
     _tell_over(engine, flight)
 

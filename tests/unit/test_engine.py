@@ -349,6 +349,30 @@ def test_a_job_that_has_ended_meanwhile_is_not_cancelled(
     assert isinstance(job.exception(10), SubmitRejected)
 
 
+def test_a_job_that_is_accepted_while_it_is_being_cancelled_is_ended(
+    make: Callable[[], Engine], toy: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = make(), make()
+    done, _ = submit(first)
+    first.submissions._running[done.id].result(10)
+    handle = first.journal.get(done.id).handle
+    assert handle is not None
+    with first.journal._writing() as db:
+        db.execute("update jobs set phase = 'intent', handle = null where id = ?", (done.id,))
+    monkeypatch.setattr(reading, "wait_for_owner", lambda engine, flight: None)
+    job: Job[Any] = Job()
+    job._bind(second, second.attach(done.id, job._deliver))
+    end = second.journal.end
+
+    def too_late(entry: journal.Entry, *, discard: bool) -> None:
+        first.journal.submitted(done.id, handle)
+        end(entry, discard=discard)
+
+    monkeypatch.setattr(second.journal, "end", too_late)
+    assert job.cancel()
+    assert "cancel" in toy.calls
+
+
 @pytest.mark.parametrize("replies", [0, 1])
 def test_the_directory_stays_where_a_submission_was_given_up(
     make: Callable[[], Engine], toy: Toy, replies: int
