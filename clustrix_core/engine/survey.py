@@ -104,7 +104,7 @@ def _read(path: Path, signer: records.Signer) -> Iterable[tuple[int, bool]]:
         try:
             for record in records.read_all(file, 0, signer):
                 kind, call = record.header.get("kind"), record.header.get("call")
-                if isinstance(call, int) and kind not in ("claimed", "died"):
+                if isinstance(call, int) and kind not in ("claimed", "died", "again"):
                     found.append((call, kind in _RAISED or (kind == "json" and _code(file, record) != b"0")))
         except records.ForgedRecord:
             pass  # whoever asks for the result is told

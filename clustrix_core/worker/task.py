@@ -200,7 +200,7 @@ class Task:
         seconds = time.monotonic() - child.since
         kind = recorded(self._attempt.results(child.number)).get(call)
         if kind is not None:  # it died between the record and the reply
-            return self._end(Reply(kind == "value", seconds, None))
+            return self._end(Reply(kind in ("value", "again"), seconds, None))
         how, message = death(status)
         header = {"kind": "died", "call": call, "message": message, "host": host(), "seconds": round(seconds, 3)}
         self._record(dict(header, **how))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+import clustrix
 from clustrix import JobTimeout, checkpoint, cluster
 from clustrix_core.config import ClusterConfig
 from tests.real.onlooker import Onlooker, until
@@ -112,3 +115,28 @@ def test_a_requeued_call_goes_on(onlooker: Onlooker, shared: Path) -> None:
     assert urgent.result(60) == [0]
     first, *later = job.result(150)
     assert first == 0 and later and later[0] > 0 and onlooker.handle(job).round == 0
+
+
+@only_local
+def test_what_has_asked_to_go_on_does_when_somebody_comes_for_it(
+    client: Callable[..., str], onlooker: Onlooker, shared: Path
+) -> None:
+    program = (
+        "import os, sys\n"
+        "from clustrix import checkpoint, cluster\n"
+        "@cluster(retries=1)\n"
+        "def asks():\n"
+        "    if checkpoint.load():\n"
+        "        return 'went on'\n"
+        "    checkpoint.save(True)\n"
+        "    raise checkpoint.Again\n"
+        "job = asks.submit()\n"
+        "while job._flight.handle is None: pass\n"
+        "print(job.id, flush=True)\n"
+        "os._exit(0)\n"  # nobody is there when it asks
+    )
+    job = client("-c", program).strip()
+    until((onlooker.work_dir / f"jobs/{job[:2]}/{job}/status-0.0").exists, "it has asked")
+    (seen,) = json.loads(client("-m", "clustrix_core.cli", "--json", "jobs"))
+    assert seen["finished"] is None
+    assert clustrix.get_job(job).result(60) == "went on"
