@@ -92,12 +92,12 @@ def _close(worker: str) -> Iterator[str]:
     One that is in use and open is not closed in silence: nobody could tell then that it may hold somebody else's work.
     """
     names = "jobs worker slots"
-    yield (
-        f"case $(ls -ld .) in d????-??-*) ;; *) for name in {names}; do [ ! -e $name ] ||"
-        " { echo others could write to it, and it holds $name >&2; exit 69; }; done;; esac"
-    )
-    yield f"chmod 700 . && {{ [ -d jobs ] && [ -d worker ] && [ -d slots ] || mkdir -p {names}; }} || exit 65"
-    yield "case $(ls -ld .) in d???------*) ;; *) echo its mode cannot be changed: $(ls -ld .) >&2; exit 69;; esac"
+    mine = "case $(ls -ld .) in d???------*) ;;"
+    found = "echo others could write to it, and it holds $name >&2; exit 69"
+    in_use = f"for name in {names}; do [ ! -e $name ] || {{ {found}; }}; done"
+    changed = f"chmod 700 . || exit 65; {mine} *) echo its mode cannot be changed: $(ls -ld .) >&2; exit 69;; esac"
+    yield f"{mine} d????-??-*) {changed};; *) {in_use}; {changed};; esac"
+    yield f"{{ [ -d jobs ] && [ -d worker ] && [ -d slots ] || mkdir -p {names}; }} || exit 65"
     yield (
         f"for name in . {names} {worker}; do [ ! -e $name ] || {{ [ -O $name ] && [ ! -L $name ]; }} ||"
         " { echo $name in it is not ours >&2; exit 66; }; done"
