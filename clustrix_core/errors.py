@@ -24,7 +24,8 @@ ClustrixError
     │   └── CancelledByCaller by ``Job.cancel()`` here; also a ``concurrent.futures.CancelledError``
     ├── NodeFailed            the node went down
     ├── JobPreempted          evicted for a job of higher priority
-    └── JobLost               no trace within the deadline; says what was tried
+    ├── JobLost               no trace within the deadline; says what was tried
+    └── DependencyFailed      a job whose value was an argument left none: ``producer``
 """
 
 from concurrent.futures import CancelledError
@@ -174,3 +175,12 @@ class JobPreempted(JobError):
 
 class JobLost(JobError):
     """The job left no trace within the deadline; the message says what was tried."""
+
+
+class DependencyFailed(JobError):
+    """The function was not run: the job ``producer``, whose value was an argument, left none.
+
+    Where that job raised, its exception is the ``__cause__``.
+    """
+
+    producer = None  # type: str | None

@@ -66,7 +66,7 @@ class Entry:
     @property
     def place(self) -> str:
         """Where its files are. A name is not enough: tomorrow it may be another host's; and many ways lead there."""
-        return json.dumps([self.settings.get(name) for name in _PLACE])
+        return place(self.settings)
 
 
 class Journal:
@@ -139,15 +139,25 @@ class Journal:
         except sqlite3.Error as error:
             _log.warning("%s: not written: %s", self.home / "jobs.db", error)
 
-    def add(self, entry: Entry) -> None:
-        """Write an intent; it is on disk when this returns."""
+    def add(self, entry: Entry) -> bool:
+        """Write an intent; it is on disk when this returns. False where the files of a job that it comes after may go.
+
+        Once it is written they stay until it is over.
+        """
         row = asdict(entry)
         row |= {"handle": None, "place": entry.place}
         for name in ("settings", "spec", "ends"):
             row[name] = json.dumps(row[name])
         names = ", ".join(row)
         with self._writing() as db:
+            if not all(map(self.keeps, entry.spec.get("after", ()))):
+                return False
             db.execute(f"insert into jobs ({names}) values ({', '.join('?' * len(row))})", list(row.values()))
+            return True
+
+    def keeps(self, job: str) -> bool:
+        """Return whether the files of a job are on its cluster, or may still be, and will not go by themselves."""
+        return bool(self._rows(f"select 1 from jobs where id = ? and ({_OPEN} or on_cluster = {_FILES})", (job,)))
 
     def submitted(self, job: str, handle: JobHandle) -> None:
         """Write that the scheduler has accepted a job, with what finds it again; not if it was over before."""
@@ -229,10 +239,13 @@ class Journal:
         return [_entry(row) for row in rows]
 
     def garbage(self, place: str) -> list[JobHandle]:
-        """Return the handles of jobs whose files in this place may be removed, some hundreds at a time."""
-        rows = self._rows(
-            f"select id, handle from jobs where place = ? and on_cluster = {_GARBAGE} limit 500", (place,)
-        )
+        """Return the handles of jobs whose files in this place may be removed, some hundreds at a time.
+
+        What an open job comes after is not among them: it reads the value over there.
+        """
+        wanted = f"select key from jobs, json_each(jobs.spec, '$.after') where {_OPEN}"
+        may_go = f"on_cluster = {_GARBAGE} and id not in ({wanted})"
+        rows = self._rows(f"select id, handle from jobs where place = ? and {may_go} limit 500", (place,))
         # Of a job whose follow-up round was refused the handle is gone; its directory is not.
         known = [
             json.loads(row["handle"]) if row["handle"] else {"job": row["id"], "name": "", "native": ""} for row in rows
@@ -281,6 +294,11 @@ class Innermost:
         if isinstance(handle, JobHandle):
             self._journal.submitted(job.id, handle)
         return handle
+
+
+def place(settings: Mapping[str, Any]) -> str:
+    """Return where the files of jobs with these settings (JSON-safe) are."""
+    return json.dumps([settings.get(name) for name in _PLACE])
 
 
 def _round(spec: Mapping[str, Any]) -> int:

@@ -122,6 +122,8 @@ class JobSpec:
     ``files`` maps names in the job directory to files of the client, ``round`` counts the follow-up arrays of one
     job (0 is the first), ``submission`` how often a round was submitted before (``find`` looks for this one, and gives
     it up where it has not got through), ``walltime`` is that of a task in seconds (None: the scheduler's default).
+    ``after`` names the jobs whose values it takes, each with the scheduler's id of it ("" where there is nothing to
+    wait for): it must not begin before they are over, however they end.
     """
 
     id: str
@@ -134,6 +136,7 @@ class JobSpec:
     submission: int = 0
     max_parallel: int | None = None
     walltime: int | None = None
+    after: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, Path] = field(default_factory=dict, repr=False, compare=False)
 
     @property

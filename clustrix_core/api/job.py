@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from clustrix_core.api import forks
 from clustrix_core.errors import CancelledByCaller, CannotTravel
 from clustrix_core.model import JobStatus
+from clustrix_core.payload import references
 
 if TYPE_CHECKING:
     import asyncio
@@ -24,6 +25,7 @@ class Job(concurrent.futures.Future, Generic[T]):  # type: ignore[type-arg]
 
     ``result()`` returns the function's value or raises its exception, with the remote traceback attached, or a JobError
     that says how the job ended without one. ``await job``, ``concurrent.futures.wait`` and ``as_completed`` work.
+    As an argument of another call it stands for its value: that call runs after it, and finds the value over there.
     In a forked child, which cannot watch its parent's jobs, it has ended with CannotTravel unless it had a value.
     """
 
@@ -119,7 +121,7 @@ class Job(concurrent.futures.Future, Generic[T]):  # type: ignore[type-arg]
         return _as_asyncio(self).__await__()
 
     def __reduce__(self) -> Any:
-        raise CannotTravel(f"{self!r} is a job of this process", hint="Send its result instead: job.result().")
+        return references.reduce(self)
 
     def __repr__(self) -> str:
         shown = f"{self._flight.spec.name} {self._flight.status.state}" if self._flight else "unsubmitted"

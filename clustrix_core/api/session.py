@@ -61,21 +61,29 @@ def submit(
     """Send calls off and bind them to a Job or a Map."""
     from clustrix_core import payload
     from clustrix_core.api.function import label
+    from clustrix_core.api.producers import Producers
     from clustrix_core.engine import Request
+    from clustrix_core.engine.places import place
 
-    settings = settings_for(options)
+    settings, running = settings_for(options), engine()
+    producers = Producers(running, place(settings))
+
+    def pack(path: Path) -> None:
+        producers.renew()
+        payload.pack(path, function, calls, constants, producers.refer)
+
     request = Request(
         label=options.resources.get("name") or label(function),
         kind=kind,
         settings=settings,
         resources=settings.resources.but(**options.resources),
         calls=len(calls),
-        pack=lambda path: payload.pack(path, function, calls, constants),
+        pack=pack,
+        after=lambda: producers.ids,
         sources=payload.sources(function),
         chunk=options.chunk,
         max_parallel=options.max_parallel or settings.max_parallel,
     )
-    running = engine()
     target._bind(running, running.submit(request, target._deliver))
 
 

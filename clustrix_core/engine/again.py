@@ -33,21 +33,32 @@ def retry(engine: Engine, job: str, deliver: CLAIM_RESULT, changes: Mapping[str,
             f"what job {entry.id} was made of is no longer on this machine",
             hint="It is kept of jobs that did not succeed, until they are cleaned.",
         )
-    return engine.submit(_request(entry, kept, changes or {}), deliver)
+    return engine.submit(_request(engine, entry, kept, changes or {}), deliver)
 
 
-def _request(entry: Entry, kept: Path, changes: Mapping[str, Any]) -> Request:
+def _request(engine: Engine, entry: Entry, kept: Path, changes: Mapping[str, Any]) -> Request:
     spec = entry.spec
+
+    def pack(path: Path) -> None:
+        for job in spec.get("after", ()):
+            if not engine.journal.keeps(job):
+                raise ConfigError(
+                    f"job {entry.id} takes the value of job {job}, which is no longer on the cluster",
+                    hint="Submit both from your program again.",
+                )
+        _copy(kept, path)
+
     return Request(
         label=entry.label,
         kind=entry.kind,
         settings=places.from_json(entry.settings),
         resources=Resources(**spec["resources"]).but(**changes),
         calls=int(spec["calls"]),
-        pack=lambda path: _copy(kept, path),
+        pack=pack,
         sources=spec.get("sources") or {},
         chunk=spec.get("chunk"),
         max_parallel=spec.get("max_parallel"),
+        after=lambda: spec.get("after", ()),
     )
 
 

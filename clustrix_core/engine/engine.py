@@ -7,7 +7,7 @@ import dataclasses
 import os
 import shutil
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +39,7 @@ class Request:
     sources: Mapping[str, str]
     chunk: int | None = None
     max_parallel: int | None = None
+    after: Callable[[], Iterable[str]] = tuple  # once it is packed, the jobs whose values it takes
 
 
 class Engine:
@@ -71,15 +72,29 @@ class Engine:
         """
         cluster = self.places.cluster(request.settings, request.resources)
         job = keys.new_job_id()
-        spec = JobSpec(job, request.label, request.resources, request.calls, max_parallel=request.max_parallel)
         outbox = self.outbox / job
         outbox.mkdir(mode=0o700)
         try:
-            request.pack(outbox / "payload")
-            self.dispatch.render_script(spec, cluster)  # a bad directive is an error here, not later
+            entry = self._journalled(job, request, cluster)
         except BaseException:
             shutil.rmtree(outbox, ignore_errors=True)
             raise
+        flight = self.flight(entry, cluster, deliver)
+        self.submissions.start(flight)
+        return flight
+
+    def _journalled(self, job: str, request: Request, cluster: Cluster) -> Entry:
+        """Pack and journal; again, where a job whose value it takes has ended meanwhile, so that its files may go."""
+        request.pack(self.outbox / job / "payload")
+        spec = JobSpec(
+            job,
+            request.label,
+            request.resources,
+            request.calls,
+            max_parallel=request.max_parallel,
+            after=dict.fromkeys(request.after(), ""),
+        )
+        self.dispatch.render_script(spec, cluster)  # a bad directive is an error here, not later
         keep = {"chunk": request.chunk, "sources": dict(request.sources), "cwd": _cwd(request.settings)}
         entry = Entry(
             id=job,
@@ -90,10 +105,7 @@ class Engine:
             spec={**specs.to_json(spec), **keep},
             owner=self.name,
         )
-        self.journal.add(entry)
-        flight = self.flight(entry, cluster, deliver)
-        self.submissions.start(flight)
-        return flight
+        return entry if self.journal.add(entry) else self._journalled(job, request, cluster)
 
     def attach(self, job: str, deliver: CLAIM_RESULT) -> Flight:
         """Deliver the outcomes of a job of any process of this user: those that are here, the rest as they come."""

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from clustrix_core import bundle, config
+from clustrix_core import bundle, config, journal
 from clustrix_core.config import ClusterConfig
 from clustrix_core.dispatch import Dispatch
 from clustrix_core.errors import ConfigError
@@ -108,6 +108,11 @@ def to_json(settings: ClusterConfig) -> dict[str, Any]:
     """Return settings as JSON-safe data, without secrets."""
     plain = {"name": settings.name, "backend": settings.backend, **settings.public()}
     return json.loads(json.dumps(plain, default=list))  # type: ignore[no-any-return]
+
+
+def place(settings: ClusterConfig) -> str:
+    """Return where the files of jobs with these settings are, as the journal says it."""
+    return journal.place(to_json(settings))
 
 
 def from_json(data: Mapping[str, Any]) -> ClusterConfig:

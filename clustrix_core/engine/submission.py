@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clustrix_core import keys, payload
-from clustrix_core.engine import reading, specs
+from clustrix_core.engine import producers, reading, specs
 from clustrix_core.engine.flight import Flight
 from clustrix_core.engine.shape import shape
 from clustrix_core.errors import ClustrixError, StagingError, SubmitRejected, TransportError
@@ -47,14 +47,7 @@ class Submissions:
             with self._lock:
                 self._running[flight.spec.id] = self._pool.submit(self._submit, flight)
         except RuntimeError:
-            job = flight.spec.id
-            self._put_off(
-                flight,
-                ClustrixError(
-                    f"this process is ending; job {job} goes on with the next one",
-                    hint=f"Get its result from there: clustrix result {job}",
-                ),
-            )
+            self._put_off(flight, _left(flight, "this process is ending"))
 
     def withdraw(self, flight: Flight) -> None:
         """Keep a job from being submitted; return when it is known whether it was."""
@@ -100,6 +93,12 @@ class Submissions:
             handle = self._settled(flight, spec, cluster)
         if handle is None:
             payload.same_python(cluster)
+            after = producers.accepted(engine, flight)
+            if after is None:
+                if not flight.withdrawn:
+                    self._put_off(flight, _left(flight, "so does a job whose value it takes"))
+                return
+            spec = dataclasses.replace(spec, after=after)
             spec = shape(spec, cluster.site, len(flight.todo) if spec.round else None)
             handle, spec, cluster = self._send(flight, spec, cluster, spec.submission + unsure)
         if handle is None:
@@ -200,6 +199,13 @@ class Submissions:
         self._engine.journal.end(entry, discard=False)
         self.forget(flight.spec.id)
         flight.fail(error)
+
+
+def _left(flight: Flight, why: str) -> ClustrixError:
+    job = flight.spec.id
+    return ClustrixError(
+        f"job {job} goes on with the next process: {why}", hint=f"Get its result from there: clustrix result {job}"
+    )
 
 
 def _wrapped(error: BaseException) -> ClustrixError:

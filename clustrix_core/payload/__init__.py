@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from clustrix_core import __version__
-from clustrix_core.errors import CannotTravel, PayloadError
+from clustrix_core.errors import CannotTravel, DependencyFailed, PayloadError
 from clustrix_core.model import Cluster
-from clustrix_core.payload import modules, suspects
+from clustrix_core.payload import modules, references, suspects
 from clustrix_core.payload.pickler import parts_of
 from clustrix_core.worker import payloads, pickling
 from clustrix_core.worker.parts import Parts, places
@@ -39,17 +39,26 @@ def same_python(cluster: Cluster) -> None:
         )
 
 
-def pack(path: Path, function: Callable[..., Any], calls: Iterable[Call], constants: Mapping[str, Any]) -> None:
+def pack(
+    path: Path,
+    function: Callable[..., Any],
+    calls: Iterable[Call],
+    constants: Mapping[str, Any],
+    refer: references.Refer | None = None,
+) -> None:
     """Write a payload: the function and its constants once, then each call. Large buffers are written as they are.
 
-    Raises CannotTravel naming the object that cannot be pickled.
+    ``refer`` returns how a job among the arguments is pickled; without it they are refused. Raises CannotTravel naming
+    the object that cannot be pickled, and DependencyFailed.
     """
     header = {"kind": "pickle", "python": list(sys.version_info[:2])}
     with modules.by_value(), pickling.Deep(), path.open("wb") as file:
         # Apart from the function constants are loaded for each call afresh; there is no need for that without any.
         head = _dump(function if constants else (function, {}), "the function", lambda: suspects.of_function(function))
-        rest = _dump(dict(constants), "the constants", lambda: suspects.of_constants(constants)) if constants else None
-        payloads.write(file, header, head, (_dump_call(function, call) for call in calls), rest)
+        with references.by(refer):
+            what = "the constants"
+            rest = _dump(dict(constants), what, lambda: suspects.of_constants(constants)) if constants else None
+            payloads.write(file, header, head, (_dump_call(function, call) for call in calls), rest)
 
 
 def pack_command(path: Path, line: str) -> None:
@@ -66,6 +75,8 @@ def _dump(value: Any, what: str, suspected: Callable[[], Iterator[suspects.Suspe
     """Pickle a value; where that fails, say which of those ``suspected`` is to blame."""
     try:
         return parts_of(value)
+    except DependencyFailed:
+        raise
     except Exception as error:  # pickling runs anybody's code
         reason = error.args[0] if isinstance(error, PayloadError) else error
         otherwise = CannotTravel(f"{what} cannot travel: {reason}", hint=getattr(error, "hint", None))

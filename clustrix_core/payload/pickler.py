@@ -12,7 +12,7 @@ from typing import Any
 import cloudpickle
 
 from clustrix_core.errors import CannotTravel
-from clustrix_core.payload import modules
+from clustrix_core.payload import modules, references
 from clustrix_core.worker import exceptions, pickling, shells
 from clustrix_core.worker.parts import Parts
 
@@ -158,7 +158,8 @@ def _gather(needed: Iterable[str]) -> modules.Luggage:
 
 def _needs(value: Any) -> set[str]:
     pickler = Pickler(_Nowhere(), lambda buffer: None)
-    pickler.dump(value)
+    with references.by(None):  # what a module holds is no argument
+        pickler.dump(value)
     return pickler.needed
 
 

@@ -1,12 +1,12 @@
 """What the backends ``local`` and ``ssh`` ask of a host: start a job, say where jobs stand, end them, count cores."""
 
-import fcntl
 import os
 import signal
 import sys
 import time
 
-from clustrix_core.worker import machine, markers, processes
+from clustrix_core.worker import machine, processes
+from clustrix_core.worker.known import Known, locked
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def start(round: int, slots: int) -> int:
     name = "%s.%d" % (os.path.basename(directory), round)
     file = os.open("supervisor-%d" % round, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
     # Whoever asks for the state holds the lock for a moment.
-    while not _locked(file):
+    while not locked(file):
         if os.fstat(file).st_size:
             break
         time.sleep(0.01)
@@ -46,7 +46,7 @@ def ps() -> int:
         elif known.tasks():
             print(job, round, "RUNNING")
         else:
-            print(job, round, "PENDING", "waiting for free cores on %s" % machine.host())
+            print(job, round, "PENDING", "waiting for", _awaited(known.producers()))
     return 0
 
 
@@ -78,70 +78,12 @@ def cores() -> int:
     return 0
 
 
-class Known:
-    """A job of this host, as its files tell."""
-
-    def __init__(self, job: str, round: int) -> None:
-        self.directory = os.path.join("jobs", job[:2], job)
-        self._round = round
-        self._path = os.path.join(self.directory, "supervisor-%d" % round)
-
-    def alive(self) -> bool:
-        """Whether its supervisor lives."""
-        try:
-            file = os.open(self._path, os.O_RDWR)
-        except FileNotFoundError:
-            return False
-        try:
-            return not _locked(file, fcntl.LOCK_SH)
-        finally:
-            os.close(file)
-
-    def tasks(self) -> "List[Tuple[int, int, int]]":
-        """Return (task, pid, when it began) of the tasks that its supervisor has started."""
-        lines = [line.split() for line in self._lines()]
-        return [(int(w[1]), int(w[2]), int(w[3])) for w in lines if len(w) == 4 and w[0] == "task"]
-
-    def forbid(self) -> None:
-        """See to it that no further task begins, even if the supervisor is only about to."""
-        os.close(os.open(os.path.join(self.directory, "cancel-%d" % self._round), os.O_WRONLY | os.O_CREAT, 0o600))
-
-    def signal(self, number: int) -> None:
-        """Send the supervisor a signal, if it lives."""
-        words = self._lines()[:1]
-        pid, began = [int(word) for word in words[0].split()[:2]] if words else (0, 0)
-        if pid and _is(pid, began):
-            os.kill(pid, number)
-
-    def clear_up(self) -> None:
-        """End what a dead supervisor has left, and write the markers that it owes."""
-        families = []
-        for task, pid, began in self.tasks():
-            if not markers.exists(self.directory, self._round, task):
-                # Where the leader is gone its number may be somebody else's: the mark alone tells then.
-                leader = pid if _is(pid, began) else -1
-                families.append(processes.Family(leader, processes.mark(self.directory, self._round, task)))
-        if families:
-            processes.end(families)
-        for task in range(self._count()):
-            if not markers.exists(self.directory, self._round, task):
-                markers.write(self.directory, self._round, task, "CANCELLED", 143, "cancelled")
-
-    def _count(self) -> int:
-        import json
-
-        try:
-            with open(os.path.join(self.directory, "spec.json"), "rb") as file:
-                return int(json.loads(file.read().decode("utf-8"))["tasks"])
-        except (OSError, ValueError, KeyError):
-            return 1
-
-    def _lines(self) -> "List[str]":
-        try:
-            with open(self._path) as file:
-                return file.read().splitlines()
-        except OSError:
-            return []
+def _awaited(producers: "List[Known]") -> str:
+    """Return what a job waits for that has not begun."""
+    left = [producer for producer in producers if not producer.over()]
+    if not left:
+        return "free cores on %s" % machine.host()
+    return "%s%s" % (left[0], " and %d more" % (len(left) - 1) if len(left) > 1 else "")
 
 
 def _detach(directory: str, round: int, slots: int, file: int) -> None:
@@ -181,22 +123,6 @@ def _leave_terminal(log: str) -> None:
     said = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     for old, new in ((0, nothing), (1, nothing), (2, said)):
         os.dup2(new, old)
-
-
-def _locked(file: int, how: int = fcntl.LOCK_EX) -> bool:
-    """Take the lock, if nobody is in the way."""
-    try:
-        fcntl.flock(file, how | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError as error:
-        raise SystemExit("clustrix: files cannot be locked in this work_dir (%s): choose another one" % error)
-    return True
-
-
-def _is(pid: int, began: int) -> bool:
-    found = processes.look(pid)
-    return found is not None and found.began == began
 
 
 def _asked() -> "List[Tuple[str, int]]":

@@ -13,6 +13,15 @@ def exists(directory: str, round: int, task: int) -> bool:
     return os.path.exists(path(directory, round, task))
 
 
+def read(directory: str, round: int, task: int) -> str:
+    """Return what a marker says, "" where there is none."""
+    try:
+        with open(path(directory, round, task), encoding="utf-8", errors="replace") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
+
+
 def write(directory: str, round: int, task: int, word: str, code: int, reason: str = "") -> None:
     """Write a marker, in place of any other: readers see the old one or the new one, never a part."""
     place = path(directory, round, task)

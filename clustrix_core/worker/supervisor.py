@@ -12,6 +12,7 @@ import sys
 import time
 
 from clustrix_core.worker import markers, processes
+from clustrix_core.worker.known import Known
 from clustrix_core.worker.machine import host
 from clustrix_core.worker.turnstile import Turnstile, give_back
 
@@ -58,6 +59,7 @@ class Supervisor:
         self._turnstile = Turnstile(os.path.join(directory, "..", "..", ".."), slots)
         self._running: "Dict[int, Running]" = {}
         self._pending = [task for task in range(self._spec["tasks"]) if not markers.exists(directory, round, task)]
+        self._producers = Known(os.path.basename(directory), round, os.path.join(directory, "..", "..")).producers()
         self._poll = _POLL[0]
         self._cancelled = False
         self._waiting = False
@@ -79,8 +81,10 @@ class Supervisor:
         while self._pending or self._running:
             if self._cancelled or os.path.exists(os.path.join(self._directory, "cancel-%d" % self._round)):
                 return self._cancel()
-            self._launch()
-            if self._pending and not self._running and not self._turnstile.is_mine:
+            self._producers = [producer for producer in self._producers if not producer.over()]
+            if not self._producers:
+                self._launch()
+            if self._pending and not self._running and not self._producers and not self._turnstile.is_mine:
                 self._wait_for_turn()
                 continue
             self._nap()

@@ -133,7 +133,9 @@ def newcomer(tmp_path: Path) -> Newcomer:
     return Newcomer(tmp_path)
 
 
-@pytest.mark.parametrize("page", ["docs/tutorials/local.md", "docs/tutorials/checkpoints.md"])
+@pytest.mark.parametrize(
+    "page", ["docs/tutorials/local.md", "docs/tutorials/pipelines.md", "docs/tutorials/checkpoints.md"]
+)
 def test_page_of_this_machine(page: str, newcomer: Newcomer) -> None:
     newcomer.follow(page)
 

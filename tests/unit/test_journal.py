@@ -162,6 +162,24 @@ def test_only_what_may_go_is_garbage(book: Journal) -> None:
     assert [kept.job for kept in book.garbage(entry("0f", settings=OTHER).place)] == ["0f"]
 
 
+def test_what_an_open_job_comes_after_stays(book: Journal) -> None:
+    for job in ("0a", "0b", "0c"):
+        book.add(entry(job))
+        book.submitted(job, handle(job))
+    book.end(entry("0a", phase=OVER), discard=True)
+    late, after = (entry(job, spec={"calls": 1, "after": {"0a": "", "0b": "4711"}}) for job in ("0d", "0e"))
+    assert not book.add(late)  # of the first everything may be gone
+    assert [kept.id for kept in book.entries()] == ["0c", "0b", "0a"]
+    after.spec["after"] = {"0b": "", "0c": ""}
+    assert book.add(after)
+    book.end(entry("0b", phase=OVER), discard=True)
+    book.end(entry("0c", phase=OVER), discard=False)
+    assert [kept.job for kept in book.garbage(HERE)] == ["0a"]
+    assert [book.keeps(job) for job in ("0a", "0b", "0c", "0e", "ff")] == [False, False, True, True, False]
+    book.end(entry("0e", phase=OVER), discard=True)
+    assert [kept.job for kept in book.garbage(HERE)] == ["0a", "0b"]
+
+
 def test_a_job_that_never_reached_the_cluster_left_nothing_there(book: Journal) -> None:
     book.add(entry("0a"))
     book.end(entry("0a", phase=REFUSED), discard=True)

@@ -59,6 +59,7 @@ CASES: dict[str, tuple[JobSpec, Cluster]] = {
     "array": (job(tasks=24, max_parallel=8), cluster()),
     "wide-array": (job(Resources(cores=2, memory=GB, gpus=1), tasks=3, width=8, walltime=90061), cluster()),
     "follow-up": (job(tasks=2, round=3), cluster()),
+    "after": (job(after={"aa": "4711", "bb": "", "cc": "4712", "dd": "1 --uid=0"}), cluster()),
     "options": (
         job(),
         cluster(SlurmOptions(reservation="maint_2026", requeue=False), python="~/venv/bin/python -X dev"),
@@ -212,3 +213,12 @@ def test_a_raw_directive_that_sbatch_reads_unlike_shells_is_refused(bad: str) ->
 )  # fmt: skip
 def test_other_raw_directives_pass(good: str) -> None:
     assert f"#SBATCH {good}\n" in clustrix_slurm.render_script(job(Resources(directives=(good,))), cluster())
+
+
+@pytest.mark.parametrize("line", ["--dependency=singleton", "--depend singleton", "-d afterok:1", "-Hd afterok:1"])
+def test_a_dependency_of_the_user_is_not_lost(line: str) -> None:
+    asked = Resources(directives=(line,))
+    assert f"#SBATCH {line}\n" in clustrix_slurm.render_script(job(asked), cluster())
+    with pytest.raises(ConfigError, match="Slurm keeps only one of the two"):
+        clustrix_slurm.render_script(job(asked, after={"aa": ""}), cluster())
+    clustrix_slurm.render_script(job(Resources(directives=("--deadline=now+1hour",)), after={"aa": ""}), cluster())

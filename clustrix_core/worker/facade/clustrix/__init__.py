@@ -21,6 +21,7 @@ _ERRORS = (
     "ClustrixError",
     "CommandError",
     "ConfigError",
+    "DependencyFailed",
     "ForgedResult",
     "HostKeyError",
     "InsideJobError",

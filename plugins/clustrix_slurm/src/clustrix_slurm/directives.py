@@ -33,6 +33,10 @@ def _ours(job: JobSpec) -> Iterator[str]:
         yield f"--array=0-{job.tasks - 1}{limit}"
     yield f"--output={_log(job)}"
     yield "--open-mode=append"  # a requeued job goes on in the same log
+    if producers := [native for native in job.after.values() if native.isdigit()]:
+        # However they end: the worker looks for their values and says what became of them. An id that Slurm no longer
+        # knows counts as over.
+        yield f"--dependency=afterany:{':'.join(producers)}"
     yield "--kill-on-invalid-dep=yes"  # without it a job whose dependency failed stays pending for ever
 
 
@@ -91,7 +95,15 @@ def _raw(job: JobSpec) -> Iterator[str]:
                     f"directives: {word!r} would keep Clustrix from finding the job or its log again",
                     hint="For another name there is name=, for another cluster a configuration of its own.",
                 )
+            if job.after and _depends(word):
+                raise ConfigError(f"directives: {word!r} and a job as an argument: Slurm keeps only one of the two")
         yield line
+
+
+def _depends(word: str) -> bool:
+    if word.startswith("--"):
+        return "dependency".startswith(word[2:].partition("=")[0])
+    return bool(re.match(r"-[HOQVhksv]*d", word))
 
 
 def _words(line: str) -> Sequence[str]:
