@@ -189,7 +189,7 @@ class Flight:
 
     def _owing(self) -> bool:
         """Return whether results were written that are not here: all tasks are through, and none has left calls."""
-        told = self.inbox.died.keys() | self._asked_again().keys()
+        told = self._deaths().keys() | self._asked_again().keys()
         if self.inbox.left(self.spec.round) or told >= set(self.missing):
             return False
         return all(self._through(task) for task in range(self.spec.tasks))
@@ -211,10 +211,7 @@ class Flight:
         missing = set(self.missing)
         if self.inbox.forged is not None:
             return dict.fromkeys(missing, self.inbox.forged), []
-        ended: dict[int, Ended] = {}
-        for call, death in self.inbox.died.items():
-            if call in missing:
-                ended[call] = self._died(death)
+        ended: dict[int, Ended] = {call: self._died(death) for call, death in self._deaths().items()}
         asked = self._asked_again()
         ended.update({call: (task, self._asking(task)) for call, task in asked.items()})
         claims = self.inbox.claims(self.spec.round)
@@ -230,6 +227,10 @@ class Flight:
             return ended, left
         whole = self._whole()
         return {**ended, **dict.fromkeys(left, whole)}, []
+
+    def _deaths(self) -> dict[int, Death]:
+        died = self.inbox.died.items()
+        return {call: death for call, death in died if death.round == self.spec.round and call not in self.arrived}
 
     def _asked_again(self) -> dict[int, int]:
         """Return the calls that have asked in this round to go on in a later run, and the task of each."""

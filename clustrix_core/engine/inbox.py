@@ -28,6 +28,7 @@ class Death:
     words: str
     signal: int | None = None
     exit: int | None = None
+    round: int = 0
 
     @property
     def exit_code(self) -> int | None:
@@ -124,9 +125,8 @@ class Inbox:
         if not isinstance(call, int) or not 0 <= call < self._calls:
             raise records.ForgedRecord(f"call {call!r} of {self._calls}")
         if kind == "died":
-            self.died[call] = Death(
-                int(header["run"].split(".")[1]), str(header.get("message")), header.get("signal"), header.get("exit")
-            )
+            round, task = _round_and_task(header["run"])
+            self.died[call] = Death(task, str(header.get("message")), header.get("signal"), header.get("exit"), round)
             return
         if kind == "again":
             self.again[call] = _round_and_task(header["run"])

@@ -9,7 +9,7 @@ import pytest
 
 from clustrix_core.engine import retries
 from clustrix_core.engine.flight import GRACE, UNKNOWN_FOR, Flight
-from clustrix_core.engine.inbox import Inbox
+from clustrix_core.engine.inbox import Death, Inbox
 from clustrix_core.journal import Entry
 from clustrix_core.model import JobHandle, JobSpec, JobState, JobStatus, TaskStatus
 from clustrix_core.resources import Resources
@@ -112,3 +112,14 @@ def test_a_call_that_has_asked_is_not_waited_for(flight: Flight) -> None:
     assert not flight.landed(1000) and flight.landed(1000 + GRACE)
     flight.inbox.again = {}
     assert not flight.landed(1000 + GRACE)
+
+
+def test_a_death_of_an_earlier_round_is_not_the_end_of_this_one(flight: Flight) -> None:
+    flight.inbox.died = {0: Death(0, "it was killed", signal=11)}
+    flight.heard(JobStatus(JobState.FAILED, tasks={0: TaskStatus(JobState.FAILED)}), 1000)
+    assert tried(flight, 2)[0][0] == "it was killed"
+    flight.spec = dataclasses.replace(flight.spec, round=1)
+    flight.heard(JobStatus(JobState.NODE_FAIL, tasks={0: DEAD}), 1000)
+    flight.inbox._claimed = {"1.0.0.0": [(0, 4)]}
+    ended, left = flight.sort_out()
+    assert ended == {0: (0, DEAD)} and left == [1, 2, 3]
