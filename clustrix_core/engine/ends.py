@@ -33,8 +33,8 @@ KINDS: dict[JobState, type[JobError]] = {
 HINTS = {
     JobState.TIMEOUT: "Give it a longer time=.",
     JobState.OUT_OF_MEMORY: "Give it more memory=.",
-    JobState.NODE_FAIL: "Submit it again: `clustrix retry {job}`.",
-    JobState.PREEMPTED: "Submit it again: `clustrix retry {job}`, or use another partition or qos.",
+    JobState.NODE_FAIL: "Submit it again: `clustrix retry {job}`, or give it retries=.",
+    JobState.PREEMPTED: "Submit it again: `clustrix retry {job}`, give it retries=, or use another partition or qos.",
     JobState.FAILED: "See the whole log: `clustrix logs {job}`.",
     JobState.LOST: "Look yourself: `clustrix logs {job}`, `clustrix status {job}`.",
 }
