@@ -225,16 +225,6 @@ def test_where_a_job_cannot_be_an_argument(there: ClusterConfig, home: Path, tmp
 
 
 @pytest.mark.parametrize("place", ["local"], indirect=True)
-def test_a_producer_that_is_refused(there: ClusterConfig) -> None:
-    # More cores than there are: known to be too much only when the cluster has been asked.
-    bad = number.options(cores=10**6).submit(1)
-    error = error_of(double.submit(bad)) if not bad.done() else None
-    assert error is None or (error.producer == bad.id and isinstance(error.__cause__, ConfigError))
-    with pytest.raises(DependencyFailed, match=bad.id):
-        double.submit(bad)
-
-
-@pytest.mark.parametrize("place", ["local"], indirect=True)
 def test_a_retry_finds_the_value_while_it_is_there(there: ClusterConfig) -> None:
     config.configure(default=dataclasses.replace(there, cleanup="never"))
     kept = killed.options(setup=["sleep 1"]).submit()
