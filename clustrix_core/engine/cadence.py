@@ -48,9 +48,12 @@ class Allowance:
         self._due = max(self._due, now) + self.every
 
 
-def looks() -> Allowance:
-    """Return what one client may look at one cluster: some dozens of short jobs are seen at once, a stream is not."""
-    return Allowance(600, 1.0)
+def looks(here: bool) -> Allowance:
+    """Return what one client may look at one cluster: some dozens of short jobs are seen at once, a stream is not.
+
+    ``here``: the cluster's files are this machine's, where a look opens no session on somebody else's login node.
+    """
+    return Allowance(600, 0.02 if here else 1.0)
 
 
 def asks() -> Allowance:

@@ -40,7 +40,7 @@ class Monitor:
         self._failing: dict[type[ClustrixError], float] = {}  # since when, in a row
         self._tidy_at: float | None = None
         self._closed = False
-        self._looks, self._asks = cadence.looks(), cadence.asks()
+        self._looks, self._asks = cadence.looks(cluster.transport.here), cadence.asks()
         self._stamps: dict[str, int] = {}  # by job: when this process looked last, as the file system keeps it
         self._followed: set[str] = set()  # jobs that another process of this user has just looked at
 

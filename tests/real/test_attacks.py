@@ -294,7 +294,8 @@ def test_the_second_user_can_reach_nothing(slurm_bed: SlurmBed, room: Path, shar
     seen = may(slurm_bed, "ps axwwe; cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline; scontrol show job")
     assert "clustrix" in seen and key not in seen
     (shared / "go").touch()
-    assert job.result(60)
+    value, _ = job.result(60)
+    value.close()
 
 
 @BOTH

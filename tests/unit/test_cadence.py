@@ -88,7 +88,7 @@ def day(jobs: int, spread: bool) -> tuple[list[float], list[float]]:
     Each look is one command for all jobs and so is each question. Where they are spread, each job is news when it
     begins and when it ends, and lasts as long as it takes until the next one begins.
     """
-    looks, asks = cadence.looks(), cadence.asks()
+    looks, asks = cadence.looks(here=False), cadence.asks()
     step = DAY / jobs if spread else DAY
     looked, asked, now, last = [], [], 0.0, 0.0
     while (now := now + max(next_look(now - step * int(now / step)), looks.wait(now))) <= DAY:
