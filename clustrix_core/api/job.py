@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from clustrix_core.api import forks
 from clustrix_core.errors import CancelledByCaller, CannotTravel
 from clustrix_core.model import JobStatus
-from clustrix_core.payload import references
 
 if TYPE_CHECKING:
     import asyncio
@@ -121,6 +120,8 @@ class Job(concurrent.futures.Future, Generic[T]):  # type: ignore[type-arg]
         return _as_asyncio(self).__await__()
 
     def __reduce__(self) -> Any:
+        from clustrix_core.payload import references  # what packs is not imported before something is packed
+
         return references.reduce(self)
 
     def __repr__(self) -> str:

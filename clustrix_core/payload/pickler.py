@@ -88,6 +88,7 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             return self._module(obj)
         reduced = super().reducer_override(obj)
         if isinstance(obj, FunctionType) and isinstance(reduced, tuple):
+            references.check(obj)
             self.functions.append(obj)
             self.needed.update(modules.imported_by(obj))
             if hasattr(obj, "dispatch") and hasattr(obj, "registry"):  # functools.singledispatch: holds weak references

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from contextvars import ContextVar
+from types import FunctionType
 from typing import Any
 
 from clustrix_core.errors import CannotTravel
@@ -31,4 +34,19 @@ def reduce(job: Any) -> Any:
     return refer(job)
 
 
-__all__ = ["Refer", "by", "reduce"]
+def check(function: FunctionType) -> None:
+    """Raise CannotTravel for a function among the arguments that uses a job by itself: it would find a value there."""
+    if _refer.get() is None:  # a job is refused wherever it is
+        return
+    try:
+        scope = inspect.getclosurevars(function)
+    except ValueError:  # a variable that is not set yet
+        return
+    for name, value in [*scope.nonlocals.items(), *scope.globals.items()]:
+        if isinstance(value, Future):
+            raise CannotTravel(
+                f"{name!r}, which {function.__qualname__} uses, is a job", hint="Make it an argument of its own."
+            )
+
+
+__all__ = ["Refer", "by", "check", "reduce"]

@@ -219,6 +219,8 @@ def test_where_a_job_cannot_be_an_argument(there: ClusterConfig, home: Path, tmp
         assert "argument 'value'" in str(refused.value)
     with pytest.raises(CannotTravel, match=r"'job' that .* uses"):
         cluster(lambda: job.result()).submit()
+    with pytest.raises(CannotTravel, match=r"argument 'value'.*'job', which .*lambda.* uses, is a job"):
+        double.submit([lambda: job.result()])
     waiting = double.submit(job)
     assert job.cancel()
     error_of(waiting)
