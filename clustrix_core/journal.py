@@ -184,7 +184,8 @@ class Journal:
 
     def shaped(self, job: str, spec: Mapping[str, Any]) -> None:
         with self._writing() as db:
-            db.execute("update jobs set spec = ? where id = ?", (json.dumps(spec), job))
+            values = (json.dumps(spec), _FILES, job)
+            db.execute("update jobs set spec = ?, on_cluster = ? where id = ?", values)
 
     def changed(self, job: str, state: JobState, reason: str) -> None:
         with self._noting() as db:

@@ -27,7 +27,8 @@ _VERSION = "import sys; print('Python', *sys.version_info[:2])"
 def provision(dialect: Dialect, cluster: Cluster) -> Cluster:
     """Return the cluster with its ``site``. One exec: make work_dir, put the worker there, ask Python and scheduler.
 
-    Raises StagingError where work_dir is foreign, not writable or full, ConfigError where there is no Python.
+    Raises StagingError where work_dir is foreign, not writable or full, ConfigError where there is no Python, and
+    CommandError for a damaged answer.
     """
     completed = cluster.transport.run(_contact(dialect, cluster), [bundle.archive()])
     if completed.returncode:
@@ -35,6 +36,8 @@ def provision(dialect: Dialect, cluster: Cluster) -> Cluster:
     head, _, rest = completed.text.partition(_PYTHON + "\n")
     answer, _, probed = rest.partition(_PROBE + "\n")
     facts = _facts(head)
+    if not {"work_dir", "user"} <= facts.keys():
+        raise CommandError(f"the first contact failed: {completed.text[:300]!r} is no answer", transient=True)
     site = Site(facts["work_dir"], _version(answer, cluster), facts["user"], seen=time.time())
     return cluster.at(dialect.read_probe(probed, site, cluster))
 

@@ -129,6 +129,8 @@ def _padded(content: bytes, size: int | None = None) -> bytes:
 
 
 def _not_staged(completed: Completed, before: str, cluster: Cluster) -> ClustrixError:
+    if completed.returncode == 0:
+        return TransportError(f"the answer is damaged, and there may be a job: {completed.text[-300:]!r}")
     if completed.returncode == _GIVEN_UP:
         return TransportError("this submission came too late, it was given up")
     if completed.returncode == _NO_WORKER:

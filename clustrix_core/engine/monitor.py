@@ -192,7 +192,7 @@ class Monitor:
             if not error.transient:
                 raise
             # The scheduler does not answer; results go on arriving meanwhile.
-            _log.warning("%s: the scheduler does not answer, asking again: %s", self.cluster.name, error)
+            _log.info("%s: the scheduler does not answer, asking again: %s", self.cluster.name, error)
             for flight in flights:
                 flight.asked = now
             return
@@ -218,7 +218,10 @@ class Monitor:
             self._give_up(error, flights)
             return
         self._failures += 1
-        _log.warning("%s, trying again: %s", self.cluster.name, error)
+        # Once; a display on a terminal tells the rest.
+        _log.log(
+            logging.WARNING if self._failures == 1 else logging.INFO, "%s, trying again: %s", self.cluster.name, error
+        )
 
     def _give_up(self, error: BaseException, flights: list[Flight]) -> None:
         """Tell the callers; the jobs themselves go on, and another client can fetch their results."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import dataclasses
 import json
 import logging
@@ -30,6 +31,10 @@ PATIENCE = 600.0  # seconds for which a job whose reply was lost is looked for; 
 IMPATIENCE = 30.0  # the same for one that its caller has cancelled meanwhile
 NOBODY = "nobody"  # owns what is to be finished by whoever comes
 _PAUSE_FIRST, _PAUSE_LAST = 0.5, 15.0
+# Set when the interpreter is on its way out and waits for our threads: what is still unsure is the next client's then.
+# An atexit function would come too late, after the threads; concurrent.futures ends its own in the same way.
+_leaving = threading.Event()
+getattr(threading, "_register_atexit", atexit.register)(_leaving.set)
 
 
 class Submissions:
@@ -86,7 +91,7 @@ class Submissions:
 
     def _deliver(self, flight: Flight) -> None:
         engine, spec = self._engine, flight.spec
-        cluster = engine.places.ready(flight.cluster, fresh=spec.calls > 1)
+        cluster = self._contacted(flight)
         assert cluster.site is not None
         handle, unsure = None, flight.unsure
         if unsure:
@@ -108,6 +113,17 @@ class Submissions:
         flight.cluster = cluster
         flight.take_off(spec, handle)
         engine.monitor(cluster).watch(flight)
+
+    def _contacted(self, flight: Flight) -> Cluster:
+        """Return the cluster with its site. A connection may break once; of a known site the old facts will do."""
+        places = self._engine.places
+        try:
+            return places.ready(flight.cluster, fresh=flight.spec.calls > 1)
+        except ClustrixError as error:
+            if not error.transient:
+                raise
+            _log.info("%s: contacting it again: %s", flight.cluster.name, error)
+            return places.ready(flight.cluster)
 
     def _send(
         self, flight: Flight, spec: JobSpec, cluster: Cluster, number: int
@@ -154,8 +170,9 @@ class Submissions:
                 patience = IMPATIENCE if flight.withdrawn else PATIENCE
                 if not error.transient or time.monotonic() - begun > patience:
                     raise
-                _log.warning("%s: looking for job %s again: %s", cluster.name, spec.id, error)
-            time.sleep(pause * random.uniform(0.5, 1.0))
+                _log.info("%s: looking for job %s again: %s", cluster.name, spec.id, error)
+                if _leaving.wait(pause * random.uniform(0.5, 1.0)):
+                    raise
             pause = min(2 * pause, _PAUSE_LAST)
         flight.unsure = False
         if handle is not None:
@@ -196,7 +213,10 @@ class Submissions:
         entry.phase, entry.state = REFUSED, JobState.FAILED.value
         entry.reason = str(error.args[0]) if error.args else type(error).__name__
         entry.ends = {"*": error_data(error)}
-        self._engine.journal.end(entry, discard=False)
+        try:
+            self._engine.journal.end(entry, discard=False)
+        except Exception:  # a full disk must not leave the caller waiting
+            _log.exception("the refusal of job %s could not be journalled", entry.id)
         self.forget(flight.spec.id)
         flight.fail(error)
 

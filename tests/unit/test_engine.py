@@ -15,7 +15,7 @@ import pytest
 from clustrix_core import alive, journal
 from clustrix_core.api.job import Job
 from clustrix_core.config import ClusterConfig
-from clustrix_core.engine import Engine, Flight, Request, reading, submission
+from clustrix_core.engine import Engine, Flight, Request, places, reading, submission
 from clustrix_core.engine.again import retry
 from clustrix_core.engine.landing import land, over
 from clustrix_core.errors import (
@@ -60,6 +60,7 @@ class Toy:
 
     @hookimpl
     def provision(self, cluster: Cluster) -> Cluster:
+        self._called("provision")
         return cluster.at(Site("/nowhere", sys.version_info[:2], "me", seen=time.time()))
 
     @hookimpl
@@ -108,6 +109,8 @@ def toy() -> Toy:
 def make(tmp_path: Path, toy: Toy, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], Engine]]:
     made: list[Engine] = []
     monkeypatch.setattr(time, "sleep", lambda seconds, sleep=time.sleep: sleep(min(seconds, 0.01)))
+    monkeypatch.setattr(submission, "_PAUSE_LAST", 0.01)
+    monkeypatch.setattr(submission, "_PAUSE_FIRST", 0.01)
 
     def new() -> Engine:
         plugins = Plugins()
@@ -387,3 +390,56 @@ def test_the_directory_stays_where_a_submission_was_given_up(
     assert len(engine.journal.garbage(flight.entry.place)) == 1 - replies
     engine.journal.discard(flight.spec.id)  # `clustrix clean`
     assert len(engine.journal.garbage(flight.entry.place)) == 1
+
+
+def test_a_first_contact_that_breaks_is_made_again(make: Callable[[], Engine], toy: Toy) -> None:
+    toy.fails["provision"] = [LOST]
+    engine = make()
+    job, _ = submit(engine)
+    until(lambda: engine.journal.get(job.id).phase == journal.SUBMITTED)
+    assert toy.calls.count("provision") == 2
+
+
+def test_a_cluster_that_cannot_be_reached_is_an_error_at_once(make: Callable[[], Engine], toy: Toy) -> None:
+    toy.fails["provision"] = [LOST] * 10
+    job, _ = submit(make())
+    assert job.exception(10) is LOST and toy.calls.count("provision") == 2
+
+
+def test_a_map_goes_on_with_what_is_known_of_a_cluster(
+    make: Callable[[], Engine], toy: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = make()
+    submit(engine, calls=3)
+    until(lambda: "submit" in toy.calls)
+    monkeypatch.setattr(places, "FRESH", -1.0)  # what was seen of it is old by now
+    toy.fails["provision"] = [LOST] * 10
+    job, _ = submit(engine, calls=3)
+    until(lambda: engine.journal.get(job.id).phase == journal.SUBMITTED)
+
+
+def test_a_process_on_its_way_out_does_not_go_on_looking(make: Callable[[], Engine], toy: Toy) -> None:
+    toy.fails = {"submit": [LOST], "find": [LOST] * 100000}
+    engine = make()
+    job, _ = submit(engine)
+    until(lambda: "find" in toy.calls)
+    submission._leaving.set()
+    try:
+        assert job.exception(10) is LOST
+    finally:
+        submission._leaving.clear()
+    assert engine.journal.get(job.id).phase == journal.INTENT
+
+
+def test_a_refusal_that_cannot_be_journalled_is_told(
+    make: Callable[[], Engine], toy: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = make()
+    toy.fails["submit"] = [SubmitRejected("no")]
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(engine.journal, "end", full)
+    job, _ = submit(engine)
+    assert isinstance(job.exception(10), SubmitRejected)
