@@ -36,47 +36,48 @@ def program(request: pytest.FixtureRequest, home: Path, tmp_path: Path) -> Itera
         process.kill()
 
 
-def lose_the_node(bed: SlurmBed, where: list[Path]) -> None:
-    """Wait until the run has got somewhere on a node that has power, and take that away: slurmd and the job with it."""
+def lose_the_node(bed: SlurmBed, lost: list[str]) -> None:
+    """Wait until the run has got somewhere on a node that is there, and take that away: slurmd and the whole job."""
 
     def running() -> list[list[str]]:
-        lines = bed.run("squeue", "-h", "-t", "R", "-o", "%i %N %j").splitlines()
-        return [line.split() for line in lines if re.search(r" pi-[0-9a-f]{16}", line)]
+        rows = [row.split() for row in bed.run("squeue", "-h", "-t", "R", "-o", "%i %N %j").splitlines()]
+        return [row for row in rows if re.match("pi-[0-9a-f]{16}", row[-1]) and row[1] not in lost]
 
-    native, node, name = until(running, "the job runs", 100)[0]
-    job = name.removeprefix("pi-")[:16]
-    directory = bed.home / f".clustrix/jobs/{job[:2]}/{job}"
-    logs = len(where)
-
-    def begun() -> bool:
-        return sum(path.read_text().count("begins at") for path in directory.glob("log-*.0")) > logs
-
-    until(begun, "the run began", 60)
+    native, node, name = until(running, "the job runs", 150)[0]
+    directory = bed.home / f".clustrix/jobs/{name[3:5]}/{name[3:19]}"
     state = directory / "checkpoints/0"
+
+    def begun() -> int:
+        return sum(path.read_text().count("begins at") for path in directory.glob("log-*.0"))
+
+    until(lambda: begun() > len(lost), "the run began", 60)
     before = state.stat().st_mtime if state.exists() else 0
     until(lambda: state.exists() and state.stat().st_mtime > before, "it has saved something since", 60)
     bed.kill(node)
     for pid in processes_of(native):
         os.kill(pid, signal.SIGKILL)
-    where.append(directory)
+    lost.append(node)
 
 
 def processes_of(native: str) -> list[int]:
-    """Return the processes of a job: its step's keeper, which has no environment of the job, goes with its last."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/environ"):
+    """Return the processes of a job, its keeper first: that would tell Slurm how the others have ended."""
+    keepers, others = [], []
+    for process in Path("/proc").glob("[0-9]*"):
         try:
-            if f"SLURM_JOB_ID={native}".encode() in path.read_bytes().split(b"\0"):
-                found.append(int(path.parent.name))
+            if (process / "cmdline").read_bytes().startswith(f"slurmstepd: [{native}.".encode()):
+                keepers.append(int(process.name))
+            elif f"SLURM_JOB_ID={native}".encode() in (process / "environ").read_bytes().split(b"\0"):
+                others.append(int(process.name))
         except OSError:  # it has ended meanwhile
             continue
-    return found
+    assert keepers and others
+    return keepers + others
 
 
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("program", [False, True], indirect=True, ids=["retries", "requeue"])
 def test_the_example_loses_its_node_twice(program: subprocess.Popen[str], slurm_bed_alone: SlurmBed) -> None:
-    lost: list[Path] = []
+    lost: list[str] = []
     lose_the_node(slurm_bed_alone, lost)
     lose_the_node(slurm_bed_alone, lost)
     said, _ = program.communicate(timeout=250)
