@@ -221,6 +221,11 @@ def test_where_a_job_cannot_be_an_argument(there: ClusterConfig, home: Path, tmp
         cluster(lambda: job.result()).submit()
     with pytest.raises(CannotTravel, match=r"argument 'value'.*'job', which .*lambda.* uses, is a job"):
         double.submit([lambda: job.result()])
+    again = number.options(retries=1).submit(1, 20)
+    with pytest.raises(CannotTravel, match="may be run again in another job"):
+        double.submit(again)
+    assert again.cancel()
+    assert double.submit(number.options(retries=1, retry_on="ERROR").submit(2)).result(60) == 4
     waiting = double.submit(job)
     assert job.cancel()
     error_of(waiting)
