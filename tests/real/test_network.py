@@ -144,6 +144,12 @@ def ran(shared: Path) -> list[int]:
 # ---------------------------------------------------------------- connections that break
 
 
+def test_reset_amid_the_first_contact(network: Network, there: ClusterConfig, shared: Path) -> None:
+    network.reset_after(up=30_000)
+    assert note(1, str(shared)) == 1
+    assert network.broke and ran(shared) == [1]
+
+
 def test_reset_amid_a_large_payload(network: Network, there: ClusterConfig, shared: Path) -> None:
     network.reset_after(up=10 * MB)
     assert measure(secrets.token_bytes(20 * MB), str(shared)) == 20 * MB
@@ -364,6 +370,22 @@ def test_ctrl_c_leaves_the_jobs_running(server: Sshd, network: Network, home: Pa
     assert told == {job.id for job in found if isinstance(job, clustrix.Job)} and len(told) == 2
     assert [job.result(60) if isinstance(job, clustrix.Job) else job.results()[0] for job in found] == [1] * 4
     assert ran(shared) == [1] * 4
+
+
+def test_ctrl_c_while_the_host_is_away(server: Sshd, network: Network, home: Path, shared: Path) -> None:
+    """What nobody knows about a submission is not waited for: the next client finds out."""
+    code = "call(0, directory); open(f'{directory}/warm', 'w').close(); time.sleep(2); call(1, directory)"
+    client = Client(code, through(network, server, "paramiko"), home, shared)
+    until((shared / "warm").exists, "the first call is through")
+    network.shut()
+    network.reset()
+    until(lambda: client.says("does not answer"), "it says so")
+    client.interrupt()
+    assert client.ends(10) == -signal.SIGINT, client.shown
+    network.open()
+    (last,) = [info.id for info in clustrix.jobs() if info.state != "SUCCEEDED"]
+    assert clustrix.get_job(last).result(60) == 1
+    assert ran(shared) == [0, 1]
 
 
 def test_a_question_is_not_drawn_over(servers: Path, user: User, home: Path, shared: Path) -> None:
