@@ -21,7 +21,8 @@ sys.path.insert(0, str(ROOT))
 
 from clustrix_core import batch, keys  # noqa: E402
 from clustrix_core.engine.inbox import Inbox  # noqa: E402
-from clustrix_core.journal import OVER, Entry, Journal  # noqa: E402
+from clustrix_core.entry import OVER, Entry  # noqa: E402
+from clustrix_core.journal import Journal  # noqa: E402
 from clustrix_core.model import Cluster, JobHandle, Site  # noqa: E402
 from clustrix_core.transport.counting import Counting  # noqa: E402
 from clustrix_core.transport.local import Local  # noqa: E402

@@ -13,11 +13,12 @@ import threading
 import time
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from clustrix_core.errors import ClustrixError, ConfigError
+from clustrix_core.entry import INTENT, SUBMITTED, Entry
+from clustrix_core.errors import ConfigError
 from clustrix_core.hookspecs import hookimpl
 from clustrix_core.model import Cluster, JobHandle, JobSpec, JobState, Site
 from clustrix_core.mounts import is_network
@@ -36,37 +37,9 @@ create index if not exists jobs_left on jobs (place) where on_cluster = 2;
 create table if not exists sites (cluster text primary key, site text not null);
 """
 _VERSION = 1  # of the schema; the file keeps it as user_version
-INTENT, SUBMITTED, OVER, REFUSED = "intent", "submitted", "over", "refused"
 _NOTHING, _FILES, _GARBAGE = 0, 1, 2  # on_cluster
 _OPEN = "phase in ('intent', 'submitted')"  # as the index has it: SQLite uses a partial one only for its own words
-_PLACE = ("backend", "host", "port", "user", "proxy_jump", "ssh_config", "work_dir")
 _PATIENCE = 30.0  # seconds for another process to end its transaction
-
-
-@dataclass
-class Entry:
-    """One job as journalled. ``spec`` holds the shape (JSON), ``ends`` the typed ends by call, ``phase`` is one of
-    intent (not yet accepted), submitted, over (everything that will ever come is here) and refused."""
-
-    id: str
-    label: str
-    cluster: str
-    settings: dict[str, Any]
-    kind: str
-    spec: dict[str, Any]
-    owner: str
-    phase: str = INTENT
-    state: str = JobState.PENDING.value
-    reason: str = ""
-    created: float = field(default_factory=time.time)
-    finished: float | None = None
-    handle: JobHandle | None = None
-    ends: dict[str, dict[str, Any]] = field(default_factory=dict)
-
-    @property
-    def place(self) -> str:
-        """Where its files are. A name is not enough: tomorrow it may be another host's; and many ways lead there."""
-        return place(self.settings)
 
 
 class Journal:
@@ -297,11 +270,6 @@ class Innermost:
         return handle
 
 
-def place(settings: Mapping[str, Any]) -> str:
-    """Return where the files of jobs with these settings (JSON-safe) are."""
-    return json.dumps([settings.get(name) for name in _PLACE])
-
-
 def _round(spec: Mapping[str, Any]) -> int:
     return int(spec.get("round", 0))
 
@@ -313,19 +281,3 @@ def _entry(row: sqlite3.Row) -> Entry:
         data[name] = json.loads(data[name])
     data["handle"] = JobHandle.from_json(json.loads(data["handle"])) if data["handle"] else None
     return Entry(**data)
-
-
-def error_data(error: ClustrixError) -> dict[str, Any]:
-    """Return an error of ours as JSON-safe data; ``error_from`` makes it again."""
-    plain = {k: v for k, v in vars(error).items() if isinstance(v, (str, int, float, bool, type(None)))}
-    return {"type": type(error).__name__, "message": str(error.args[0]) if error.args else "", "data": plain}
-
-
-def error_from(data: Mapping[str, Any]) -> ClustrixError:
-    from clustrix_core import errors
-
-    kind = getattr(errors, str(data["type"]), None)
-    if not isinstance(kind, type) or not issubclass(kind, ClustrixError):  # of a later version
-        kind = ClustrixError
-    error: ClustrixError = kind(data["message"], **data["data"])
-    return error

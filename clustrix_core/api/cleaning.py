@@ -10,8 +10,9 @@ from pathlib import Path
 
 from clustrix_core.api import session
 from clustrix_core.engine import Engine, places
+from clustrix_core.entry import OVER, REFUSED, Entry
 from clustrix_core.errors import ClustrixError
-from clustrix_core.journal import OVER, REFUSED, Entry, Journal
+from clustrix_core.journal import Journal
 from clustrix_core.resources import Resources
 
 STRAY = 86400.0  # seconds after which a directory that no job owns is believed to be a remnant

@@ -6,7 +6,7 @@ import time
 
 from clustrix_core.api import session
 from clustrix_core.engine.flight import UNKNOWN_FOR
-from clustrix_core.journal import OVER
+from clustrix_core.entry import OVER
 from clustrix_core.model import JobState, LogChunk
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from clustrix_core.api.job import Job
     from clustrix_core.api.map import Map
     from clustrix_core.engine import Engine
-    from clustrix_core.journal import Entry
+    from clustrix_core.entry import Entry
 
 _engines: dict[Path, Engine] = {}
 _lock = threading.Lock()

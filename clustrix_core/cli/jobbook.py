@@ -13,7 +13,8 @@ import click
 
 from clustrix_core import config
 from clustrix_core.cli import output
-from clustrix_core.journal import OVER, REFUSED, Entry, Journal
+from clustrix_core.entry import OVER, REFUSED, Entry
+from clustrix_core.journal import Journal
 
 if TYPE_CHECKING:
     from clustrix_core.engine.survey import Seen

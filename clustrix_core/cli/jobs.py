@@ -11,7 +11,7 @@ from clustrix_core.cli.command import Command
 from clustrix_core.cli.state import cluster_option, state
 
 if TYPE_CHECKING:
-    from clustrix_core.journal import Entry
+    from clustrix_core.entry import Entry
 
 LIMIT = 20
 COLUMNS = ("ID", "NAME", "CLUSTER", "STATE", "CALLS", "SUBMITTED", "TOOK", "REASON")

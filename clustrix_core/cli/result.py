@@ -13,7 +13,7 @@ from clustrix_core.cli.duration import DURATION
 from clustrix_core.cli.ending import NotFinished
 
 if TYPE_CHECKING:
-    from clustrix_core.journal import Entry
+    from clustrix_core.entry import Entry
 
 SOON = 10.0  # seconds for the results of a job that is over to arrive
 

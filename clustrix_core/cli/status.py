@@ -14,7 +14,7 @@ from clustrix_core.cli.state import state
 
 if TYPE_CHECKING:
     from clustrix_core.engine.survey import Seen
-    from clustrix_core.journal import Entry
+    from clustrix_core.entry import Entry
 
 
 @click.command("status", cls=Command)

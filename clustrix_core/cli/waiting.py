@@ -15,8 +15,8 @@ from clustrix_core.api.map import Map
 from clustrix_core.cli import output
 from clustrix_core.cli.ending import FAILED, NotFinished, described
 from clustrix_core.cli.state import state
+from clustrix_core.entry import OVER, REFUSED
 from clustrix_core.errors import ClustrixError, JobFailed, RemoteError
-from clustrix_core.journal import OVER, REFUSED
 
 SETTLED = 2.0  # seconds
 

@@ -11,8 +11,8 @@ from typing import Any
 from clustrix_core.engine import places
 from clustrix_core.engine.engine import Engine, Request
 from clustrix_core.engine.flight import CLAIM_RESULT, Flight
+from clustrix_core.entry import OVER, REFUSED, Entry
 from clustrix_core.errors import ConfigError
-from clustrix_core.journal import OVER, REFUSED, Entry
 from clustrix_core.model import JobState
 from clustrix_core.resources import Resources
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from clustrix_core.batch.queue import expand
+from clustrix_core.entry import error_data
 from clustrix_core.errors import (
     ClustrixError,
     JobCancelled,
@@ -17,7 +18,6 @@ from clustrix_core.errors import (
     JobTimeout,
     NodeFailed,
 )
-from clustrix_core.journal import error_data
 from clustrix_core.model import Cluster, JobHandle, JobSpec, JobState, TaskStatus
 from clustrix_core.quantities import format_time
 

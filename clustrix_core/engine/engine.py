@@ -20,7 +20,8 @@ from clustrix_core.engine.flight import CLAIM_RESULT, Flight
 from clustrix_core.engine.inbox import Inbox
 from clustrix_core.engine.monitor import Monitor
 from clustrix_core.engine.submission import Submissions
-from clustrix_core.journal import OVER, REFUSED, Entry, Innermost, Journal
+from clustrix_core.entry import OVER, REFUSED, Entry
+from clustrix_core.journal import Innermost, Journal
 from clustrix_core.model import Cluster, JobSpec, JobState, JobStatus, LogChunk
 from clustrix_core.plugins import Plugins
 from clustrix_core.resources import Resources

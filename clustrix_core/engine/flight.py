@@ -13,8 +13,8 @@ from pathlib import Path
 from clustrix_core.batch.queue import read_marker
 from clustrix_core.engine import cadence, specs
 from clustrix_core.engine.inbox import Death, Inbox
+from clustrix_core.entry import Entry
 from clustrix_core.errors import PayloadError
-from clustrix_core.journal import Entry
 from clustrix_core.model import Cluster, JobHandle, JobSpec, JobState, JobStatus, TaskStatus
 
 _log = logging.getLogger("clustrix.engine")

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from clustrix_core.engine import ends, reading, retries, specs
 from clustrix_core.engine.flight import Ended, Flight
+from clustrix_core.entry import OVER, REFUSED, Entry
 from clustrix_core.errors import CancelledByCaller, ClustrixError
-from clustrix_core.journal import OVER, REFUSED, Entry
 from clustrix_core.model import Cluster, JobHandle, JobState
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from clustrix_core import bundle, config, journal
+from clustrix_core import bundle, config, entry
 from clustrix_core.config import ClusterConfig
 from clustrix_core.dispatch import Dispatch
 from clustrix_core.errors import ConfigError
@@ -112,7 +112,7 @@ def to_json(settings: ClusterConfig) -> dict[str, Any]:
 
 def place(settings: ClusterConfig) -> str:
     """Return where the files of jobs with these settings are, as the journal says it."""
-    return journal.place(to_json(settings))
+    return entry.place(to_json(settings))
 
 
 def from_json(data: Mapping[str, Any]) -> ClusterConfig:

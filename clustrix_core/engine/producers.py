@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from clustrix_core import alive
 from clustrix_core.engine.flight import Flight
+from clustrix_core.entry import INTENT, REFUSED, SUBMITTED, Entry, error_from
 from clustrix_core.errors import ClustrixError
-from clustrix_core.journal import INTENT, REFUSED, SUBMITTED, Entry, error_from
 from clustrix_core.worker import producers
 
 if TYPE_CHECKING:

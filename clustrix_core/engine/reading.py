@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from clustrix_core import alive
 from clustrix_core.engine import ends, places, specs
 from clustrix_core.engine.flight import CLAIM_RESULT, Flight
+from clustrix_core.entry import INTENT, OVER, REFUSED, Entry, error_from
 from clustrix_core.errors import ClustrixError, JobLost
-from clustrix_core.journal import INTENT, OVER, REFUSED, Entry, error_from
 
 if TYPE_CHECKING:
     from clustrix_core.engine.engine import Engine

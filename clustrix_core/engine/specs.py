@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from clustrix_core.journal import Entry
+from clustrix_core.entry import Entry
 from clustrix_core.model import JobSpec
 from clustrix_core.resources import Resources
 

@@ -17,8 +17,8 @@ from clustrix_core import keys, payload
 from clustrix_core.engine import producers, reading, specs
 from clustrix_core.engine.flight import Flight
 from clustrix_core.engine.shape import shape
+from clustrix_core.entry import INTENT, OVER, REFUSED, error_data
 from clustrix_core.errors import ClustrixError, StagingError, SubmitRejected, TransportError
-from clustrix_core.journal import INTENT, OVER, REFUSED, error_data
 from clustrix_core.model import Cluster, JobHandle, JobSpec, JobState
 
 if TYPE_CHECKING:

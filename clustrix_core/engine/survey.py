@@ -13,8 +13,8 @@ from pathlib import Path
 from clustrix_core import alive, keys
 from clustrix_core.engine import ends, landing, places
 from clustrix_core.engine.engine import Engine
+from clustrix_core.entry import OVER, REFUSED, Entry
 from clustrix_core.errors import ClustrixError
-from clustrix_core.journal import OVER, REFUSED, Entry
 from clustrix_core.model import Cluster, JobState, JobStatus
 from clustrix_core.resources import Resources
 from clustrix_core.worker import records

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from clustrix_core.dispatch import Dispatch
+from clustrix_core.entry import Entry
 from clustrix_core.errors import BackendNotInstalled, ClustrixError, PluginError, SubmitRejected
 from clustrix_core.hookspecs import hookimpl
-from clustrix_core.journal import Entry, Innermost, Journal
+from clustrix_core.journal import Innermost, Journal
 from clustrix_core.model import JobHandle, JobState, JobStatus
 from clustrix_core.plugins import Plugins
 from tests.unit import toys

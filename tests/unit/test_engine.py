@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 
-from clustrix_core import alive, journal
+from clustrix_core import alive
 from clustrix_core.api.job import Job
 from clustrix_core.config import ClusterConfig
 from clustrix_core.engine import Engine, Flight, Request, places, reading, submission
 from clustrix_core.engine.again import retry
 from clustrix_core.engine.landing import land, over
+from clustrix_core.entry import INTENT, REFUSED, SUBMITTED, Entry, error_data
 from clustrix_core.errors import (
     AuthenticationError,
     CancelledByCaller,
@@ -213,11 +214,11 @@ def test_an_orphan_that_cannot_be_asked_for_stays_one(
     engine = make()
     until(lambda: not toy.fails["find"] and not engine.submissions._running)
     entry = engine.journal.get(lost)
-    assert (entry.phase, alive.is_alive(engine.home, entry.owner)) == (journal.INTENT, False)
+    assert (entry.phase, alive.is_alive(engine.home, entry.owner)) == (INTENT, False)
     toy.found = JobHandle("", "", "")
     job: Job[Any] = Job()
     engine.attach(lost, job._deliver)
-    until(lambda: engine.journal.get(lost).phase == journal.SUBMITTED)
+    until(lambda: engine.journal.get(lost).phase == SUBMITTED)
     assert toy.calls.count("submit") == 1
 
 
@@ -225,7 +226,7 @@ def test_a_lost_reply_is_looked_for_as_long_as_it_takes(make: Callable[[], Engin
     toy.fails = {"submit": [LOST], "find": [LOST] * 20}
     engine = make()
     job, _ = submit(engine)
-    until(lambda: engine.journal.get(job.id).phase == journal.SUBMITTED)
+    until(lambda: engine.journal.get(job.id).phase == SUBMITTED)
     assert (toy.calls.count("find"), toy.calls.count("submit"), toy.submissions) == (21, 2, [0, 1])
 
 
@@ -238,12 +239,12 @@ def test_a_job_that_may_exist_is_not_journalled_as_refused(
     job, _ = submit(engine)
     assert isinstance(job.exception(10), AuthenticationError)
     until(lambda: not engine.submissions._running)
-    assert engine.journal.get(job.id).phase == journal.INTENT
+    assert engine.journal.get(job.id).phase == INTENT
     with pytest.raises(ConfigError, match="is still pending"):
         retry(engine, job.id, print)
     toy.found = JobHandle("", "", "")
     engine.attach(job.id, lambda call, value, error: None)
-    until(lambda: engine.journal.get(job.id).phase == journal.SUBMITTED)
+    until(lambda: engine.journal.get(job.id).phase == SUBMITTED)
     assert toy.calls.count("submit") == 1
 
 
@@ -257,7 +258,7 @@ def test_a_job_that_cannot_be_asked_for_is_not_cancelled(
     until(lambda: "find" in toy.calls)
     with pytest.raises(TransportError, match="may have been accepted"):
         job.cancel()
-    assert engine.journal.get(job.id).phase == journal.INTENT
+    assert engine.journal.get(job.id).phase == INTENT
     toy.fails = {}
 
 
@@ -266,15 +267,13 @@ def test_replies_that_are_lost_again_and_again_end_in_a_refusal(make: Callable[[
     engine = make()
     job, _ = submit(engine)
     assert job.exception(10) is LOST  # it is certain that there is no job
-    assert (
-        toy.submissions == list(range(submission.SUBMISSIONS)) and engine.journal.get(job.id).phase == journal.REFUSED
-    )
+    assert toy.submissions == list(range(submission.SUBMISSIONS)) and engine.journal.get(job.id).phase == REFUSED
 
 
 def test_an_orphan_is_submitted_under_a_number_of_its_own(make: Callable[[], Engine], toy: Toy) -> None:
     lost = orphan(make())
     engine = make()
-    until(lambda: engine.journal.get(lost).phase == journal.SUBMITTED)
+    until(lambda: engine.journal.get(lost).phase == SUBMITTED)
     assert toy.submissions == [0, 1] and engine.journal.get(lost).spec["submission"] == 1
 
 
@@ -309,9 +308,9 @@ def test_a_process_that_is_ending_leaves_the_rest_to_the_next(make: Callable[[],
     with pytest.raises(ClustrixError, match="goes on with the next"):
         job.result(10)
     entry = engine.journal.get(flight.spec.id)
-    assert (entry.phase, alive.is_alive(engine.home, entry.owner)) == (journal.INTENT, False)
+    assert (entry.phase, alive.is_alive(engine.home, entry.owner)) == (INTENT, False)
     later = make()
-    until(lambda: later.journal.get(flight.spec.id).phase == journal.SUBMITTED)
+    until(lambda: later.journal.get(flight.spec.id).phase == SUBMITTED)
     assert toy.calls.count("submit") == 1
 
 
@@ -345,8 +344,8 @@ def test_a_job_that_has_ended_meanwhile_is_not_cancelled(
         db.execute("update jobs set phase = 'intent' where id = ?", (done.id,))
     job: Job[Any] = Job()
     job._bind(second, second.attach(done.id, job._deliver))
-    entry.phase, entry.state = journal.REFUSED, "FAILED"
-    entry.ends = {"*": journal.error_data(SubmitRejected("no such partition"))}
+    entry.phase, entry.state = REFUSED, "FAILED"
+    entry.ends = {"*": error_data(SubmitRejected("no such partition"))}
     first.journal.end(entry, discard=False)
     assert not job.cancel()
     assert isinstance(job.exception(10), SubmitRejected)
@@ -367,7 +366,7 @@ def test_a_job_that_is_accepted_while_it_is_being_cancelled_is_ended(
     job._bind(second, second.attach(done.id, job._deliver))
     end = second.journal.end
 
-    def too_late(entry: journal.Entry, *, discard: bool) -> None:
+    def too_late(entry: Entry, *, discard: bool) -> None:
         first.journal.submitted(done.id, handle)
         end(entry, discard=discard)
 
@@ -396,7 +395,7 @@ def test_a_first_contact_that_breaks_is_made_again(make: Callable[[], Engine], t
     toy.fails["provision"] = [LOST]
     engine = make()
     job, _ = submit(engine)
-    until(lambda: engine.journal.get(job.id).phase == journal.SUBMITTED)
+    until(lambda: engine.journal.get(job.id).phase == SUBMITTED)
     assert toy.calls.count("provision") == 2
 
 
@@ -415,7 +414,7 @@ def test_a_map_goes_on_with_what_is_known_of_a_cluster(
     monkeypatch.setattr(places, "FRESH", -1.0)  # what was seen of it is old by now
     toy.fails["provision"] = [LOST] * 10
     job, _ = submit(engine, calls=3)
-    until(lambda: engine.journal.get(job.id).phase == journal.SUBMITTED)
+    until(lambda: engine.journal.get(job.id).phase == SUBMITTED)
 
 
 def test_a_process_on_its_way_out_does_not_go_on_looking(make: Callable[[], Engine], toy: Toy) -> None:
@@ -428,7 +427,7 @@ def test_a_process_on_its_way_out_does_not_go_on_looking(make: Callable[[], Engi
         assert job.exception(10) is LOST
     finally:
         submission._leaving.clear()
-    assert engine.journal.get(job.id).phase == journal.INTENT
+    assert engine.journal.get(job.id).phase == INTENT
 
 
 def test_a_refusal_that_cannot_be_journalled_is_told(

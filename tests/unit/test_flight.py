@@ -10,7 +10,7 @@ import pytest
 from clustrix_core.engine import retries
 from clustrix_core.engine.flight import GRACE, UNKNOWN_FOR, Flight
 from clustrix_core.engine.inbox import Death, Inbox
-from clustrix_core.journal import Entry
+from clustrix_core.entry import Entry
 from clustrix_core.model import JobHandle, JobSpec, JobState, JobStatus, TaskStatus
 from clustrix_core.resources import Resources
 from tests.unit import toys

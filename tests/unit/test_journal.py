@@ -18,8 +18,9 @@ from typing import Any
 import pytest
 
 from clustrix_core import alive, errors, journal, mounts
+from clustrix_core.entry import INTENT, OVER, REFUSED, SUBMITTED, Entry, error_data, error_from
 from clustrix_core.errors import ClustrixError, ConfigError
-from clustrix_core.journal import INTENT, OVER, REFUSED, SUBMITTED, Entry, Journal, error_data, error_from
+from clustrix_core.journal import Journal
 from clustrix_core.model import JobHandle, JobState, Node, Site
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -279,7 +280,8 @@ def test_ten_thousand_old_jobs_are_not_looked_through(book: Journal) -> None:
 WRITER = """
 import sys
 from pathlib import Path
-from clustrix_core.journal import Entry, Journal
+from clustrix_core.entry import Entry
+from clustrix_core.journal import Journal
 from clustrix_core.model import JobState
 home, first = Path(sys.argv[1]), int(sys.argv[2])
 print("ready", flush=True)
@@ -374,7 +376,8 @@ def test_what_was_added_survives_a_kill(tmp_path: Path) -> None:
     code = """
 import sys, time
 from pathlib import Path
-from clustrix_core.journal import Entry, Journal
+from clustrix_core.entry import Entry
+from clustrix_core.journal import Journal
 book = Journal(Path(sys.argv[1]))
 book.add(Entry("00aa", "simulate", "hpc", {}, "call", {}, "me"))
 print("added", flush=True)

@@ -11,8 +11,9 @@ import pytest
 
 from clustrix_core.config import ClusterConfig
 from clustrix_core.engine.places import to_json
+from clustrix_core.entry import OVER, REFUSED, Entry, error_data
 from clustrix_core.errors import JobTimeout, SubmitRejected
-from clustrix_core.journal import OVER, REFUSED, Entry, Journal, error_data
+from clustrix_core.journal import Journal
 from clustrix_core.model import JobHandle
 from tests.unit.cli.conftest import Shell
 
