@@ -131,7 +131,9 @@ def cluster_runs(names: list[str]) -> list[Run]:
     limits = {"real": 1800, "sweep": 900, "chaos": 900}
     # Jobs are mostly waited for, so several files of tests fit side by side; whoever stops daemons is alone.
     options = {"real": ("-n", "3", "--dist", "loadfile")}
-    return [Run(name, f"tests/{name}", python, "real", limits[name], options=options.get(name, ())) for name in names]
+    return [
+        Run(name, f"tests/{name}", python, "real", limit=limits[name], options=options.get(name, ())) for name in names
+    ]
 
 
 def plan(suites: list[str], fast: bool) -> list[Run]:

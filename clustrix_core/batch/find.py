@@ -13,10 +13,12 @@ from clustrix_core.errors import CommandError, TransportError
 from clustrix_core.model import Cluster, JobHandle, JobSpec
 
 # Seconds after which a submission that the scheduler does not know has failed. sbatch goes on trying for two minutes
-# where the controller is busy; a controller that did not answer in time has worked off its backlog within one.
-UNANSWERED, UNSURE = 300, 60
+# where the controller is busy; a controller that did not answer in time has worked off its backlog within one. Of a
+# command that has ended without an answer, as with its login, only what was on its way can still be accepted.
+UNANSWERED, UNSURE, ENDED = 300, 60, 20
 _FOUND = re.compile(
-    r"clustrix: submission (?P<word>\S*)\n(?P<age>-?\d+)?\nclustrix: answer\n((?P<code>\d+)\n(?P<said>.*)\n|.*?)"
+    r"clustrix: submission (?P<word>\S*)(?P<ended> ended)?\n(?P<age>-?\d+)?\n"
+    r"clustrix: answer\n((?P<code>\d+)\n(?P<said>.*)\n|.*?)"
     r"clustrix: error\n(?P<error>.*?)\nclustrix: left\n(?P<left>.*)\Z",
     re.DOTALL,
 )
@@ -47,6 +49,7 @@ class _Trace:
     """What a submission has left in the job directory. ``age`` in seconds by the file server's clock."""
 
     given_up: bool
+    ended: bool
     age: int
     code: int | None
     said: str
@@ -58,7 +61,7 @@ class _Trace:
         if self.given_up:
             return False
         if self.code is None:
-            return self.age < UNANSWERED
+            return self.age < (ENDED if self.ended else UNANSWERED)
         return unsure(dialect, self.code, self.error or self.said) and self.age < UNSURE
 
 
@@ -73,8 +76,12 @@ def _look(job: JobSpec, cluster: Cluster) -> _Trace:
             "umask 077",
             f"cd -- {where(cluster)} && mkdir -p {job.dir} && cd ./{job.dir} || exit 65",
             # Who has just made the file may not have written into it yet: then it was sent.
-            f"if {claim(job, 'given-up')}; then word=given-up; else read -r word <{claimed}; fi",
-            'echo "clustrix: submission $word"',
+            f"word= group= host=; if {claim(job, 'given-up')}; then word=given-up;"
+            f" else read -r word group host <{claimed}; fi",
+            # Not by kill: a process that nobody has buried is no longer at work.
+            'ended=; [ "$host" = "$(uname -n)" ] && all=$(ps -A -o pgid= -o stat= 2>/dev/null)'
+            ' && ! printf "%s\\n" "$all" | grep -Eq "^ *$group +[^Z ]" && ended=" ended"',
+            'echo "clustrix: submission $word$ended"',
             # Both by the clock of the file server: the login node's may be another.
             f"touch . 2>/dev/null; echo $(($(date -r . +%s) - $(date -r {claimed} +%s)))",
             f"echo 'clustrix: answer'; cat {answer(job)} 2>/dev/null",
@@ -90,6 +97,7 @@ def _look(job: JobSpec, cluster: Cluster) -> _Trace:
         raise CommandError(f"looking for the job failed: {said}", returncode=completed.returncode, transient=True)
     return _Trace(
         given_up=found["word"] == "given-up",
+        ended=found["ended"] is not None,
         age=int(found["age"] or 0),
         code=None if found["code"] is None else int(found["code"]),
         said=found["said"] or "",

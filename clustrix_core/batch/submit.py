@@ -68,7 +68,9 @@ def _command(dialect: Dialect, job: JobSpec, cluster: Cluster, linked: Mapping[s
             # tar takes a stream that was cut between two files for a whole one; the script comes last.
             f"tar -xof - && [ -f {script_name(job)} ] || undo",
             *links,
-            f"{claim(job, 'sent')} || exit {_GIVEN_UP}",
+            # Whoever looks for it can tell by its processes whether the scheduler's command may still be at work.
+            "read -r pid name state parent group more 2>/dev/null </proc/$$/stat || group=$$",
+            f"{claim(job, 'sent $group $(uname -n)')} || exit {_GIVEN_UP}",
             f"echo '{_STAGED}'",
             # Whoever is not here to read the answer finds it in the job directory.
             f'said=$({{ umask "$old"; exec {words(dialect.submit(job, cluster))}; }} 2>{answer(job)}.err); code=$?',

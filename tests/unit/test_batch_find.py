@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from clustrix_core import batch
-from clustrix_core.batch.find import UNANSWERED, UNSURE
+from clustrix_core.batch.find import ENDED, UNANSWERED, UNSURE
 from clustrix_core.errors import ClustrixError, CommandError, SubmitRejected, TransportError
 from clustrix_core.model import Cluster, JobHandle
 from tests.unit.schedulers import Scheduler, cluster, handle, job, put, toy, toys
@@ -135,6 +137,44 @@ def test_a_login_node_whose_clock_is_not_that_of_its_files(
     with pytest.raises(TransportError, match="may still accept"):
         find(work_dir)
     age(work_dir, UNANSWERED + 10)
+    assert find(work_dir) is None
+
+
+def test_a_command_that_has_ended_without_an_answer_is_not_waited_for_long(toys: Scheduler, work_dir: Path) -> None:
+    """Its login was killed, or its node: nobody is there any more who could bring the job to the scheduler."""
+    command = subprocess.Popen(["sleep", "30"], start_new_session=True)
+    put(work_dir, handle(), {"submission-0.0": f"sent {command.pid} {os.uname().nodename}\n".encode()})
+    age(work_dir, ENDED + 10)
+    with pytest.raises(TransportError, match="may still accept"):
+        find(work_dir)
+    command.kill()
+    command.wait()
+    assert find(work_dir) is None
+    age(work_dir, ENDED - 10)
+    with pytest.raises(TransportError, match="may still accept"):
+        find(work_dir)
+    put(work_dir, handle(), {"submission-0.0": f"sent {command.pid} another-login-node\n".encode()})
+    age(work_dir, ENDED + 10)
+    with pytest.raises(TransportError, match="may still accept"):
+        find(work_dir)
+
+
+def test_the_processes_of_a_submission_are_known_while_it_is_sent(toys: Scheduler, work_dir: Path) -> None:
+    there = here(work_dir)
+    program = toys.bin / "toysub"
+    program.write_text("#!/bin/sh\nexec sleep 30\n")
+    with ThreadPoolExecutor(1) as pool:
+        sent = pool.submit(batch.submit, toy(), job(), "#!/bin/sh\n", there)
+        file = work_dir / job().dir / "submission-0.0"
+        end = time.monotonic() + 10
+        while not file.exists() or not file.read_text().endswith("\n"):
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        age(work_dir, ENDED + 10)
+        with pytest.raises(TransportError, match="may still accept"):
+            find(work_dir)
+        os.killpg(int(file.read_text().split()[1]), signal.SIGKILL)
+        assert isinstance(sent.exception(10), TransportError)
     assert find(work_dir) is None
 
 

@@ -262,11 +262,12 @@ def test_files_and_job_are_one_exec(toys: Scheduler, work_dir: Path, tmp_path: P
     assert {path.name: path.read_bytes() for path in directory.iterdir() if path.is_file()} == {
         **files,
         "job-0.sh": "#!/bin/sh\necho ☃\n".encode(),
-        "submission-0.0": b"sent\n",
+        "submission-0.0": (directory / "submission-0.0").read_bytes(),
         "answer-0.0": b"0\nWelcome\n4711\n",
         "answer-0.0.err": b"",
     }
     assert (directory / "claims-0").is_dir()
+    assert re.fullmatch(rf"sent \d+ {os.uname().nodename}\n", (directory / "submission-0.0").read_text())
     assert {stat.S_IMODE(path.stat().st_mode) for path in directory.iterdir() if path.is_file()} == {0o600}
     (call,) = toys.calls
     assert (call.argv, call.cwd) == (("toysub", "job-0.sh"), str(directory))
