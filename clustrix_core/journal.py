@@ -17,7 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from clustrix_core.entry import INTENT, SUBMITTED, Entry
+from clustrix_core.entry import INTENT, SUBMITTED, Entry, place
 from clustrix_core.errors import ConfigError
 from clustrix_core.hookspecs import hookimpl
 from clustrix_core.model import Cluster, JobHandle, JobSpec, JobState, Site
@@ -36,7 +36,7 @@ create index if not exists jobs_created on jobs (created);
 create index if not exists jobs_left on jobs (place) where on_cluster = 2;
 create table if not exists sites (cluster text primary key, site text not null);
 """
-_VERSION = 1  # of the schema; the file keeps it as user_version
+_VERSION = 2  # of the schema; the file keeps it as user_version
 _NOTHING, _FILES, _GARBAGE = 0, 1, 2  # on_cluster
 _OPEN = "phase in ('intent', 'submitted')"  # as the index has it: SQLite uses a partial one only for its own words
 _PATIENCE = 30.0  # seconds for another process to end its transaction
@@ -61,9 +61,19 @@ class Journal:
         self._choose_mode()
         if self._version() < _VERSION:
             with self._writing():
+                if self._version() == 1:
+                    self._add_places()
                 for statement in _SCHEMA.split(";"):
                     self._db.execute(statement)
                 self._db.execute(f"pragma user_version = {_VERSION}")
+
+    def _add_places(self) -> None:
+        """Version 1 found what a job had left on its cluster by the cluster's name alone."""
+        self._db.execute("drop index if exists jobs_left")
+        self._db.execute("alter table jobs add column place text not null default ''")
+        for row in self._rows("select id, settings from jobs"):
+            where = place(json.loads(row["settings"]))
+            self._db.execute("update jobs set place = ? where id = ?", (where, row["id"]))
 
     def _choose_mode(self) -> None:
         """Use WAL but on network file systems, where it would lose jobs: SQLite does not notice them.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -580,3 +581,20 @@ sys.stdin.readline()
 
 def test_the_names_in_the_journal_module_are_those_the_schema_uses() -> None:
     assert f"phase in ('{INTENT}', '{SUBMITTED}')" in journal._SCHEMA
+
+
+def test_a_journal_of_an_earlier_version_goes_on(tmp_path: Path) -> None:
+    new = Journal(tmp_path)
+    new.add(entry("0" * 16))
+    new.close()
+    with contextlib.closing(sqlite3.connect(tmp_path / "jobs.db")) as db:
+        db.execute("drop index jobs_left")
+        db.execute("alter table jobs drop column place")
+        db.execute("create index jobs_left on jobs (cluster) where on_cluster = 2")
+        db.execute("pragma user_version = 1")
+        db.commit()
+    again = Journal(tmp_path)
+    again.submitted("0" * 16, JobHandle("0" * 16, "x", "1"))
+    again.discard("0" * 16)
+    assert [handle.job for handle in again.garbage(again.get("0" * 16).place)] == ["0" * 16]
+    again.close()
