@@ -94,7 +94,7 @@ def test_results_that_are_seen_late_are_waited_for(ways: list[Late], there: Clus
     jobs = [note.submit(1, str(shared)), note.submit(-1, str(shared))]
     many = note.options(return_exceptions=True).map([-2, *range(2, 12)], directory=str(shared))
     until(lambda: len(ran(shared)) == 13, "all have run", 100)
-    time.sleep(8)  # markers and the scheduler have long said that all is over
+    time.sleep(30)  # markers and the scheduler have long said that all is over
     assert not any(job.done() for job in jobs) and not many.done()
     for way in ways:
         way.late = False
