@@ -109,10 +109,11 @@ def _close(worker: str) -> Iterator[str]:
 
 def _beside(probe: Sequence[str], meanwhile: str, then: str) -> str:
     """Return what runs the commands of a probe and something else at a time, and prints what they said after it."""
-    # A file for each: what two processes write into one pipe gets mixed.
-    said = ".said.$$"
-    probing = " ".join(f"{{ {command}; }} >{said}/{n} 2>&1 </dev/null &" for n, command in enumerate(probe))
-    return f"mkdir {said} || exit 65; {probing} {meanwhile}; {then}; wait; cat {said}/* 2>/dev/null; rm -rf {said}"
+    # A file for each: what two processes write into one pipe gets mixed. The directory's name is nobody else's:
+    # process ids are used again, and by other login nodes at the same time.
+    probing = " ".join(f"{{ {command}; }} >$said/{n} 2>&1 </dev/null &" for n, command in enumerate(probe))
+    said = "said=$(mktemp -d ./.said.XXXXXX) || exit 65"
+    return f"{said}; {probing} {meanwhile}; {then}; wait; cat $said/* 2>/dev/null; rm -rf $said"
 
 
 def _unpack(worker: str) -> str:

@@ -215,6 +215,7 @@ def test_the_probe_fills_the_site_in(toys: Scheduler, work_dir: Path) -> None:
     )
     site = batch.provision(dialect, cluster(work_dir, site=False, python=PYTHON)).site
     assert site is not None and site.scheduler == "['17 slots', 'and a warning', 'beside']"
+    assert not list(work_dir.glob(".said*"))
 
 
 def test_doctor_passes_on_what_the_scheduler_says(toys: Scheduler, work_dir: Path) -> None:
