@@ -1,17 +1,20 @@
-"""For all tests: with CI=true a skip is a failure; and who may have the Slurm test bed."""
+"""For all tests: with CI=true a skip is a failure; and who may have the test beds."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterator
+from importlib import import_module
+from typing import Any
 
 import pytest
 
-from tests.testbeds import slurm
+from tests.testbeds.bed import NAMES, Bed
 
 CI = os.environ.get("CI") == "true"
-BED_FIXTURES = {"slurm_bed", "slurm_bed_alone"}
-_bed = pytest.StashKey[object]()
+# A place is a backend, or that and a way to get there; a host without a scheduler is the login node of a bed.
+HOSTS = {"ssh": "slurm"}
+_beds = pytest.StashKey[dict[str, Bed | Exception]]()
 
 
 def _no_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
@@ -35,41 +38,82 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Bring the bed up before the first test: its first start may take longer than a test has."""
-    wanted = {name for item in session.items for name in _beds(item)}
-    if not wanted or session.config.option.collectonly or slurm.why_not():
+    """Bring the beds up before the first test: their first start may take longer than a test has."""
+    found = session.config.stash[_beds] = {}
+    if session.config.option.collectonly:
         return
-    try:
-        session.config.stash[_bed] = slurm.up(alone="slurm_bed_alone" in wanted)
-    except Exception as error:
-        session.config.stash[_bed] = error
+    wanted = {name for item in session.items for name in _wanted(item)}
+    for name in NAMES:
+        if wanted & {name, f"{name} alone"} and not _package(name).why_not():
+            try:
+                found[name] = _package(name).up(alone=f"{name} alone" in wanted)
+            except Exception as error:
+                found[name] = error
 
 
-def _beds(item: pytest.Item) -> set[str]:
-    """What a test needs of the bed: by the name of a fixture, or by the place that it runs in."""
-    place = getattr(getattr(item, "callspec", None), "params", {}).get("place", "local")
-    return BED_FIXTURES & {*getattr(item, "fixturenames", ()), "slurm_bed" if place != "local" else ""}
+def _wanted(item: pytest.Item) -> set[str]:
+    """What a test needs of beds: by the names of its fixtures, or by the place that it runs in."""
+    fixtures = getattr(item, "fixturenames", ())
+    alone = {f"{name} alone" for name in NAMES if f"{name}_bed_alone" in fixtures}
+    return alone | {name for name in NAMES if f"{name}_bed" in fixtures} | ({bed_of(_place(item))} & {*NAMES})
+
+
+def _place(item: pytest.Item) -> str:
+    return str(getattr(getattr(item, "callspec", None), "params", {}).get("place", "local"))
+
+
+def bed_of(place: str) -> str:
+    """Return the name of the bed on which a place is; "local" is on none."""
+    backend = place.partition("-")[0]
+    return HOSTS.get(backend, backend)
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_sessionfinish() -> None:
-    slurm.leave()
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    for name in session.config.stash.get(_beds, {}):
+        _package(name).leave()
 
 
-@pytest.fixture(scope="session")
-def slurm_bed(pytestconfig: pytest.Config) -> slurm.SlurmBed:
-    """A real Slurm with sshd, shared with other test sessions."""
-    if reason := slurm.why_not():
+def _package(name: str) -> Any:
+    return import_module(f"tests.testbeds.{name}")
+
+
+def _bed(name: str, config: pytest.Config) -> Any:
+    if reason := _package(name).why_not():
         pytest.skip(reason)
-    bed = pytestconfig.stash[_bed]
+    bed = config.stash[_beds][name]
     if isinstance(bed, Exception):
         raise bed
-    assert isinstance(bed, slurm.SlurmBed)
     return bed
 
 
+@pytest.fixture(scope="session")
+def slurm_bed(pytestconfig: pytest.Config) -> Any:
+    """A real Slurm with sshd, shared with other test sessions."""
+    return _bed("slurm", pytestconfig)
+
+
+@pytest.fixture(scope="session")
+def sge_bed(pytestconfig: pytest.Config) -> Any:
+    """A real Grid Engine with sshd, shared with other test sessions."""
+    return _bed("sge", pytestconfig)
+
+
+@pytest.fixture(scope="session")
+def pbs_bed(pytestconfig: pytest.Config) -> Any:
+    """A PBS server that is a fake on PATH, with a real sshd."""
+    return _bed("pbs", pytestconfig)
+
+
 @pytest.fixture
-def slurm_bed_alone(slurm_bed: slurm.SlurmBed) -> Iterator[slurm.SlurmBed]:
+def slurm_bed_alone(slurm_bed: Any) -> Iterator[Any]:
     """The same for a test that breaks things: no other session uses it meanwhile, and it is repaired afterwards."""
     yield slurm_bed
     slurm_bed.repair()
+
+
+@pytest.fixture
+def sge_bed_alone(sge_bed: Any) -> Iterator[Any]:
+    """The same for a test that stops daemons or sets them otherwise."""
+    yield sge_bed
+    sge_bed.repair()

@@ -17,9 +17,15 @@ import pytest
 from clustrix_core import config
 from clustrix_core.api import session
 from clustrix_core.config import ClusterConfig
-from tests.testbeds import slurm
+from tests.conftest import bed_of
+from tests.real.onlooker import Onlooker
+from tests.testbeds.bed import Bed
 
-PLACES = ("local", "ssh", "ssh-openssh", "slurm", "slurm-openssh", "slurm-login")
+# The backends at par, and those on which the main job runs too.
+AT_PAR = ("local", "ssh", "slurm")
+EVERYWHERE = (*AT_PAR, "sge", "pbs")
+MAIN_JOB = {"test_values", "test_exceptions", "test_futures", "test_map", "test_logs", "test_ends", "test_crash"}
+OTHER_WAYS = ("ssh-openssh", "slurm-openssh", "slurm-login")
 # The cores of a host are shared by all jobs of a work_dir: each session of tests has them for itself.
 HOST_WORK_DIR = f"~/clustrix-{os.getpid()}"
 
@@ -31,14 +37,28 @@ def _no_remains() -> Iterator[None]:
         shutil.rmtree(Path(HOST_WORK_DIR.replace("~", "~hpc")).expanduser(), ignore_errors=True)
 
 
-@pytest.fixture(scope="session", params=PLACES[:2] + PLACES[3:4])
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test on the backends at par, one of the main job on all of them, unless it says where."""
+    said = [mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")]
+    if "place" in metafunc.fixturenames and not any("place" in names for names in said):
+        main_job = metafunc.module.__name__.rpartition(".")[2] in MAIN_JOB
+        metafunc.parametrize("place", EVERYWHERE if main_job else AT_PAR, indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
 def place(request: pytest.FixtureRequest) -> str:
-    """The backends at par: local, a host over SSH, Slurm over SSH."""
+    """A backend, or that and a way to get there."""
     return str(request.param)
 
 
-def settings(place: str, bed: slurm.SlurmBed | None, **more: Any) -> ClusterConfig:
-    """Return the settings of one of PLACES; ``more`` are laid over them."""
+@pytest.fixture
+def bed(place: str, request: pytest.FixtureRequest) -> Any:
+    """The cluster on which the place is; None on this machine."""
+    return None if place == "local" else request.getfixturevalue(f"{bed_of(place)}_bed")
+
+
+def settings(place: str, bed: Bed | None, **more: Any) -> ClusterConfig:
+    """Return the settings of a place; ``more`` are laid over them."""
     backend, _, way = place.partition("-")
     known: dict[str, Any] = {"name": place, "backend": backend}
     if backend != "local" and way != "login":
@@ -65,13 +85,17 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.fixture
-def there(place: str, home: Path, request: pytest.FixtureRequest, tmp_path: Path) -> ClusterConfig:
+def there(place: str, home: Path, bed: Bed | None, tmp_path: Path) -> ClusterConfig:
     """The settings of a place, made the default cluster. Local jobs get a work_dir of their own."""
-    bed = None if place == "local" else request.getfixturevalue("slurm_bed")
     more = {"work_dir": str(tmp_path / "work")} if place == "local" else {}
     found = settings(place, bed, **more)
     config.configure(default=found)
     return found
+
+
+@pytest.fixture
+def onlooker(there: ClusterConfig, bed: Bed | None) -> Onlooker:
+    return Onlooker(there, bed)
 
 
 @pytest.fixture

@@ -13,17 +13,10 @@ import pytest
 
 import clustrix
 from clustrix import JobTimeout, checkpoint, cluster
-from clustrix_core.config import ClusterConfig
 from tests.real.onlooker import Onlooker, until
 
 only_local = pytest.mark.parametrize("place", ["local"], indirect=True)
 only_slurm = pytest.mark.parametrize("place", ["slurm"], indirect=True)
-
-
-@pytest.fixture
-def onlooker(there: ClusterConfig, request: pytest.FixtureRequest) -> Onlooker:
-    bed = None if there.backend == "local" else request.getfixturevalue("slurm_bed")
-    return Onlooker(there, bed)
 
 
 @cluster

@@ -16,7 +16,7 @@ import pytest
 import clustrix
 from clustrix import ClusterConfig, JobFailed, RemoteError, cluster
 from clustrix.config import configure
-from tests.real.conftest import PLACES
+from tests.real.conftest import OTHER_WAYS
 
 HERE = Path(__file__)
 
@@ -435,7 +435,7 @@ def test_a_failing_setup_line_is_shown(there: ClusterConfig) -> None:
     assert raised.value.exit_code == 1
 
 
-@pytest.mark.parametrize("place", [name for name in PLACES if "-" in name], scope="session")
+@pytest.mark.parametrize("place", OTHER_WAYS, scope="session")
 def test_other_ways(there: ClusterConfig) -> None:
     with pytest.raises(TwoArguments) as raised:
         cluster(fail)(TwoArguments(3, "x"))

@@ -58,11 +58,6 @@ def ways(monkeypatch: pytest.MonkeyPatch) -> list[Late]:
     return made
 
 
-@pytest.fixture
-def onlooker(there: ClusterConfig, request: pytest.FixtureRequest) -> Onlooker:
-    return Onlooker(there, None if there.backend == "local" else request.getfixturevalue("slurm_bed"))
-
-
 @cluster
 def note(number: int, directory: str, seconds: float = 0) -> int:
     with open(f"{directory}/ran", "a") as file:

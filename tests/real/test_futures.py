@@ -11,7 +11,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ import pytest
 
 import clustrix
 from clustrix import CancelledByCaller, ClusterConfig, Executor, Job, JobCancelled, JobFailed, JobState, cluster
-from tests.real.conftest import PLACES
+from tests.real.conftest import OTHER_WAYS
+from tests.testbeds.bed import Bed
 
 
 @cluster
@@ -434,12 +435,18 @@ def _pids_of(ids: set[str]) -> list[int]:
     return found
 
 
-def test_cancel_a_pending_job(gate: Gate, place: str) -> None:
-    # More cores than are free: the second waits for the first.
-    cores = {"local": os.cpu_count() or 1, "ssh": 8, "slurm": 8}[place]
-    exclusive = {"partition": "debug", "directives": ["--nodelist=n3", "--exclusive"]} if place == "slurm" else {}
-    first, _ = gate.running(cores=cores, **exclusive)
-    second = gate.submit(cores=cores, **exclusive)
+def narrow(place: str, bed: Bed | None) -> Mapping[str, Any]:
+    """Return resources with which a second job waits for the first."""
+    hosts = {"local": os.cpu_count() or 1, "ssh": 8}
+    if place in hosts:
+        return {"cores": hosts[place]}
+    assert bed is not None
+    return bed.narrow
+
+
+def test_cancel_a_pending_job(gate: Gate, place: str, bed: Bed | None) -> None:
+    first, _ = gate.running(**narrow(place, bed))
+    second = gate.submit(**narrow(place, bed))
     time.sleep(1)
     assert second.status().state is JobState.PENDING
     assert not second.running()
@@ -450,11 +457,10 @@ def test_cancel_a_pending_job(gate: Gate, place: str) -> None:
     assert not _pids_of({second.id})
 
 
-def test_cancelled_by_somebody_else(gate: Gate, place: str, request: pytest.FixtureRequest) -> None:
+def test_cancelled_by_somebody_else(gate: Gate, place: str, bed: Bed | None) -> None:
     job, pid = gate.running()
-    if place == "slurm":
-        bed = request.getfixturevalue("slurm_bed")
-        bed.run("scancel", "--name", job.name)
+    if bed is not None and place != "ssh":
+        bed.cancel(job._flight.handle.native)
     else:
         os.kill(_supervisor(pid), signal.SIGTERM)
     error = job.exception(60)
@@ -552,10 +558,8 @@ def test_executor_map_times_out(gate: Gate) -> None:
     assert list(results) == [], "an iterator that has raised is at its end"
 
 
-def test_executor_cancels_futures(gate: Gate, place: str) -> None:
-    cores = {"local": os.cpu_count() or 1, "ssh": 8, "slurm": 8}[place]
-    exclusive = {"directives": ["--nodelist=n2", "--exclusive"]} if place == "slurm" else {}
-    pool = Executor(cores=cores, **exclusive)
+def test_executor_cancels_futures(gate: Gate, place: str, bed: Bed | None) -> None:
+    pool = Executor(**narrow(place, bed))
     begun = gate.root / "begun"
     running = pool.submit(waits.local, str(gate.go), str(begun))
     wait_until(begun.exists)
@@ -596,7 +600,7 @@ def test_an_executor_for_a_cluster_by_name(there: ClusterConfig) -> None:
         Executor("nosuch").submit(double, 1)
 
 
-@pytest.mark.parametrize("place", [name for name in PLACES if "-" in name], scope="session")
+@pytest.mark.parametrize("place", OTHER_WAYS, scope="session")
 def test_other_ways(gate: Gate) -> None:
     job, pid = gate.running()
     assert pwd.getpwuid(os.stat(f"/proc/{pid}").st_uid).pw_name in ("hpc", "root")

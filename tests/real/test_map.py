@@ -17,7 +17,7 @@ import pytest
 import clustrix
 from clustrix import CancelledByCaller, ClusterConfig, JobFailed, JobState, cluster
 from clustrix_core import config
-from tests.real.conftest import PLACES, settings
+from tests.real.conftest import OTHER_WAYS, settings
 from tests.testbeds.slurm import SlurmBed
 
 MANY = 10_000
@@ -349,7 +349,7 @@ def long_map(request: pytest.FixtureRequest) -> Iterator[tuple[subprocess.Popen[
             process.kill()
 
 
-@pytest.mark.parametrize("place", [name for name in PLACES if "-" in name], scope="session")
+@pytest.mark.parametrize("place", OTHER_WAYS, scope="session")
 def test_other_ways(there: ClusterConfig) -> None:
     assert list(square.map(range(300))) == [x * x for x in range(300)]
     found = list(picky.options(return_exceptions=True).map(range(3)))

@@ -61,7 +61,7 @@ def servers(user: User) -> Iterator[Path]:
     root = Path(tempfile.mkdtemp(prefix="clustrix-sshd-"))
     root.chmod(0o755)
     yield root
-    shutil.rmtree(root)
+    shutil.rmtree(root, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")

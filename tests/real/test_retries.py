@@ -12,16 +12,9 @@ import pytest
 
 import clustrix
 from clustrix import JobFailed, cluster
-from clustrix_core.config import ClusterConfig
 from tests.real.onlooker import Onlooker, until
 
 only_slurm = pytest.mark.parametrize("place", ["slurm"], indirect=True)
-
-
-@pytest.fixture
-def onlooker(there: ClusterConfig, request: pytest.FixtureRequest) -> Onlooker:
-    bed = None if there.backend == "local" else request.getfixturevalue("slurm_bed")
-    return Onlooker(there, bed)
 
 
 @cluster(retries=2, retry_on="FAILED")

@@ -30,7 +30,8 @@ import pytest
 import clustrix
 from clustrix import CannotTravel, ClusterConfig, InsideJobError, Job, PayloadError, cluster
 from clustrix.config import configure
-from tests.real.conftest import PLACES, settings
+from tests.real.conftest import OTHER_WAYS, settings
+from tests.testbeds.bed import Bed
 
 
 @dataclass
@@ -736,10 +737,9 @@ def test_a_result_that_cannot_be_pickled(there: ClusterConfig) -> None:
 
 
 @pytest.fixture
-def untouched(there: ClusterConfig, place: str, request: pytest.FixtureRequest) -> Iterator[None]:
+def untouched(there: ClusterConfig, place: str, bed: Bed | None) -> Iterator[None]:
     """The same place with a work_dir that nobody has made yet; fails where a test has reached the cluster."""
     work_dir = Path(tempfile_name())
-    bed = None if place == "local" else request.getfixturevalue("slurm_bed")
     configure(default=settings(place, bed, work_dir=str(work_dir)))
     yield
     assert not work_dir.exists(), "something has reached the cluster"
@@ -845,7 +845,7 @@ def test_a_module_that_is_missing_there_is_named(there: ClusterConfig) -> None:
 # -- the other ways to the same places
 
 
-@pytest.mark.parametrize("place", [name for name in PLACES if "-" in name], scope="session")
+@pytest.mark.parametrize("place", OTHER_WAYS, scope="session")
 def test_other_ways(there: ClusterConfig) -> None:
     assert cluster(far)(Point(3, 4)) == Point(5, 10)
     assert list(cluster(plain).map([None, "馬", 3])) == [None, "馬", 3]

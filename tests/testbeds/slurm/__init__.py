@@ -11,19 +11,21 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 HERE = Path(__file__).parent
 STATE = Path(os.environ.get("CLUSTRIX_SLURM_BED", "/var/lib/clustrix-testbeds/slurm"))
 BY_HAND = STATE.with_name(STATE.name + ".by-hand")
 NODES = ("n1", "n2", "n3")
+_LIVE = ("PENDING", "RUNNING", "CONFIGURING", "COMPLETING", "SUSPENDED", "REQUEUED", "STAGE_OUT")
 PATIENCE = 1800.0
 
 _held: IO[str] | None = None
@@ -75,6 +77,29 @@ class SlurmBed:
     def home(self) -> Path:
         return Path("~hpc").expanduser()
 
+    variable = "SLURM_JOB_ID"
+
+    @property
+    def narrow(self) -> Mapping[str, Any]:
+        return {"cores": 8, "partition": "debug", "directives": ["--nodelist=n3", "--exclusive"]}
+
+    def ended(self, native: str) -> str:
+        shown = self.root("scontrol", "-o", "show", "job", native, check=False)
+        word = re.search(r"\bJobState=(\S+)", shown)
+        return word[1] if word and word[1] not in _LIVE else ""
+
+    def cancel(self, native: str) -> None:
+        self.run("scancel", native)
+
+    @contextlib.contextmanager
+    def forget(self, native: str) -> Iterator[None]:
+        # By another name it is another job: neither squeue nor sacct know ours any more.
+        self.run("scontrol", "update", f"jobid={native}", "jobname=renamed")
+        try:
+            yield
+        finally:
+            self.cancel(native)
+
     def run(self, *argv: str, user: str = "hpc", timeout: float = 60, check: bool = True) -> str:
         """Run a command as a user of the cluster, on the login node (this machine); its stdout."""
         words = ["runuser", "-u", user, "--", "env", "-i", *_plain_environment(user), *argv]
@@ -83,9 +108,9 @@ class SlurmBed:
             raise RuntimeError(f"{argv} as {user}: exit {done.returncode}\n{done.stdout}{done.stderr}")
         return done.stdout
 
-    def root(self, *argv: str, timeout: float = 60) -> str:
+    def root(self, *argv: str, timeout: float = 60, check: bool = True) -> str:
         """Run a command as root, as the cluster's administrator would."""
-        return _script([*argv], timeout)
+        return _script([*argv], timeout, check)
 
     def start(self, service: str) -> None:
         """One of munged mariadbd slurmdbd slurmctld n1 n2 n3 sshd sshd-password. A node is usable when this returns."""
@@ -184,7 +209,7 @@ def _lock(file: IO[str], alone: bool) -> bool:
     return True
 
 
-def _script(argv: list[str], timeout: float) -> str:
+def _script(argv: list[str], timeout: float, check: bool = True) -> str:
     env = {**os.environ, "CLUSTRIX_BED_FOR_TESTS": "1"}
     done = subprocess.run(
         argv,
@@ -195,7 +220,7 @@ def _script(argv: list[str], timeout: float) -> str:
         timeout=timeout,
         stdin=subprocess.DEVNULL,
     )
-    if done.returncode:
+    if check and done.returncode:
         raise RuntimeError(f"{' '.join(argv)}: exit {done.returncode}\n{done.stdout}")
     return done.stdout
 
