@@ -44,9 +44,11 @@ class Dialect:
     ``read_job_id`` reads its stdout; ``unsure`` matches the stderr of a submit that failed although the job may have
     been accepted. ``queries`` are asked in order, later ones only for what is still missing (queue, then accounting).
     ``cancel`` gets a line ``job round`` for each handle on stdin too. ``task`` and ``directory`` are shell words
-    for the array index and the directory of submission; ``native`` for the scheduler's id. ``probe`` are commands of
-    sh, run side by side, whose output ``read_probe`` turns into facts of the site; ``check`` are the scheduler's own
-    checks behind ``doctor``.
+    for the array index (from 0) and the directory of submission; ``native`` for the scheduler's id. With ``own_log``
+    the script writes the log itself, because the scheduler would put it in place only at the job's end or under a name
+    of its own; ``directives`` then throw away what the scheduler keeps. ``probe`` are commands of sh, run side by side,
+    whose output ``read_probe`` turns into facts of the site; ``check`` are the scheduler's own checks behind
+    ``doctor``.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Dialect:
     directory: str
     native: str
     shell: str = "/bin/bash"
+    own_log: bool = False
     unsure: re.Pattern[str] = NEVER
     unknown: re.Pattern[str] = NEVER  # stderr of a cancel of jobs that are already over
     probe: Callable[[Cluster], Sequence[str]] = field(default=lambda cluster: ())

@@ -38,6 +38,8 @@ def _body(dialect: Dialect, job: JobSpec, cluster: Cluster) -> Iterator[str]:
     yield "clustrix_here=$(pwd)"
     # Of a job without an array the index may be that of the array that it was submitted in.
     yield f'clustrix_task="{dialect.task if job.tasks > 1 else 0}"'
+    if dialect.own_log:
+        yield f'exec >>"log-{job.round}.$clustrix_task" 2>&1'
     yield f"[ ! -e {status} ] || rm -f {status}"
     # Most schedulers tell the shell alone that the job must end, and a shell heeds no trap while it waits for a command
     # in the foreground. It must live on to write the marker.

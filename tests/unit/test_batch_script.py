@@ -343,3 +343,12 @@ def test_a_profile_that_fails_somewhere_does_not_end_the_job(house: House, shell
     )
     house.run(script)
     assert house.env["LOADED"] == " gcc"
+
+
+def test_a_script_that_writes_its_own_log_begins_with_it_and_goes_on_in_it(house: House) -> None:
+    asked = job(tasks=30, resources=Resources(setup=("echo out", "echo err >&2")))
+    script = batch.render(toy(shell="/bin/sh", own_log=True), asked, house.cluster())
+    for _ in range(2):  # a requeued job goes on in the same log
+        done = house.run(script, TOY_TASK="12")
+        assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    assert (house.directory / "log-0.12").read_text() == "out\nerr\n" * 2
