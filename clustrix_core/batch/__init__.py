@@ -8,8 +8,8 @@ from clustrix_core.batch.dialect import Dialect, Query, Row
 from clustrix_core.batch.fetch import fetch
 from clustrix_core.batch.find import find
 from clustrix_core.batch.logs import logs
-from clustrix_core.batch.queue import cancel, status
-from clustrix_core.batch.script import render
+from clustrix_core.batch.queue import cancel, expand, status
+from clustrix_core.batch.script import render, words
 from clustrix_core.batch.site import check, provision
 from clustrix_core.batch.submit import submit
 
@@ -19,6 +19,7 @@ __all__ = [
     "Row",
     "cancel",
     "check",
+    "expand",
     "fetch",
     "find",
     "logs",
@@ -26,4 +27,5 @@ __all__ = [
     "render",
     "status",
     "submit",
+    "words",
 ]
