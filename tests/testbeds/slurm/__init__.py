@@ -14,21 +14,18 @@ import os
 import re
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
+
+from tests.testbeds import holding
 
 HERE = Path(__file__).parent
 STATE = Path(os.environ.get("CLUSTRIX_SLURM_BED", "/var/lib/clustrix-testbeds/slurm"))
-BY_HAND = STATE.with_name(STATE.name + ".by-hand")
 NODES = ("n1", "n2", "n3")
 _LIVE = ("PENDING", "RUNNING", "CONFIGURING", "COMPLETING", "SUSPENDED", "REQUEUED", "STAGE_OUT")
-PATIENCE = 1800.0
-
-_held: IO[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -102,35 +99,31 @@ class SlurmBed:
 
     def run(self, *argv: str, user: str = "hpc", timeout: float = 60, check: bool = True) -> str:
         """Run a command as a user of the cluster, on the login node (this machine); its stdout."""
-        words = ["runuser", "-u", user, "--", "env", "-i", *_plain_environment(user), *argv]
-        done = subprocess.run(words, capture_output=True, text=True, timeout=timeout, cwd="/", stdin=subprocess.DEVNULL)
-        if check and done.returncode:
-            raise RuntimeError(f"{argv} as {user}: exit {done.returncode}\n{done.stdout}{done.stderr}")
-        return done.stdout
+        return holding.run_as(user, "/usr/local/bin:/usr/bin:/bin", argv, timeout, check)
 
     def root(self, *argv: str, timeout: float = 60, check: bool = True) -> str:
         """Run a command as root, as the cluster's administrator would."""
-        return _script([*argv], timeout, check)
+        return holding.script([*argv], timeout, check)
 
     def start(self, service: str) -> None:
         """One of munged mariadbd slurmdbd slurmctld n1 n2 n3 sshd sshd-password. A node is usable when this returns."""
-        _script([str(HERE / "ctl.sh"), "start", service], 120)
+        holding.script([str(HERE / "ctl.sh"), "start", service], 120)
 
     def stop(self, service: str) -> None:
-        _script([str(HERE / "ctl.sh"), "stop", service], 60)
+        holding.script([str(HERE / "ctl.sh"), "stop", service], 60)
 
     def kill(self, service: str) -> None:
         """SIGKILL: no goodbye. Slurm takes 10 s and more to notice a dead node."""
-        _script([str(HERE / "ctl.sh"), "kill", service], 60)
+        holding.script([str(HERE / "ctl.sh"), "kill", service], 60)
 
     def repair(self) -> str:
         """Everything runs again, with accounting; what had to be done for that."""
-        return _script([str(HERE / "up.sh")], 300)
+        return holding.script([str(HERE / "up.sh")], 300)
 
     @contextlib.contextmanager
     def without_accounting(self) -> Iterator[None]:
         """slurmctld restarted without slurmdbd; only for who holds the bed alone."""
-        _script([str(HERE / "up.sh"), "--no-accounting"], 300)
+        holding.script([str(HERE / "up.sh"), "--no-accounting"], 300)
         try:
             yield
         finally:
@@ -151,80 +144,22 @@ class SlurmBed:
 
 def why_not() -> str:
     """Why this machine cannot have the bed; empty when it can."""
-    if not hasattr(os, "geteuid") or os.geteuid() != 0:
-        return "the Slurm test bed needs root"
-    if not Path("/etc/debian_version").exists():
-        return "the Slurm test bed needs Debian"
-    return ""
-
-
-def up(*, alone: bool = False, patience: float = PATIENCE) -> SlurmBed:
-    """Bring the bed up, or repair it, and hold it until `leave` or the end of this process."""
-    if reason := why_not():
-        raise RuntimeError(reason)
-    _hold(alone, patience)
-    # Several minutes: the packages may have to be installed.
-    _script([str(HERE / "up.sh")], 900)
-    return SlurmBed()
-
-
-def leave() -> None:
-    """Let go of the bed; the last one takes it down."""
-    import fcntl
-
-    global _held
-    if _held is None:
-        return
-    file, _held = _held, None
-    with file:
-        if not BY_HAND.exists() and _lock(file, alone=True):
-            down()
-        # A forked child may hold the file open still.
-        fcntl.flock(file, fcntl.LOCK_UN)
+    return holding.why_not("Slurm")
 
 
 def down(purge: bool = False) -> None:
-    _script([str(HERE / "down.sh"), *(["--purge"] if purge else [])], 120)
+    holding.script([str(HERE / "down.sh"), *(["--purge"] if purge else [])], 120)
 
 
-def _hold(alone: bool, patience: float) -> None:
-    global _held
-    if _held is None:
-        STATE.parent.mkdir(parents=True, exist_ok=True)
-        _held = STATE.with_name(STATE.name + ".sessions.lock").open("a")
-    end = time.monotonic() + patience
-    while not _lock(_held, alone):
-        if time.monotonic() > end:
-            raise RuntimeError(f"the Slurm test bed is still in use after {patience:.0f} s")
-        time.sleep(0.2)
+_holding = holding.Holding(STATE, down)
+leave = _holding.leave
 
 
-def _lock(file: IO[str], alone: bool) -> bool:
-    import fcntl
-
-    try:
-        fcntl.flock(file, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _script(argv: list[str], timeout: float, check: bool = True) -> str:
-    env = {**os.environ, "CLUSTRIX_BED_FOR_TESTS": "1"}
-    done = subprocess.run(
-        argv,
-        env=env,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=timeout,
-        stdin=subprocess.DEVNULL,
-    )
-    if check and done.returncode:
-        raise RuntimeError(f"{' '.join(argv)}: exit {done.returncode}\n{done.stdout}")
-    return done.stdout
-
-
-def _plain_environment(user: str) -> list[str]:
-    home = Path(f"~{user}").expanduser()
-    return [f"HOME={home}", f"USER={user}", "PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8"]
+def up(*, alone: bool = False, patience: float = holding.PATIENCE) -> SlurmBed:
+    """Bring the bed up, or repair it, and hold it until `leave` or the end of this process."""
+    if reason := why_not():
+        raise RuntimeError(reason)
+    _holding.hold(alone, patience)
+    # Several minutes: the packages may have to be installed.
+    holding.script([str(HERE / "up.sh")], 900)
+    return SlurmBed()
