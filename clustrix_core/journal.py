@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 import sqlite3
-import threading
 import time
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,11 +16,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from clustrix_core.database import Database
 from clustrix_core.entry import INTENT, SUBMITTED, Entry, place
 from clustrix_core.errors import ConfigError
 from clustrix_core.hookspecs import hookimpl
 from clustrix_core.model import Cluster, JobHandle, JobSpec, JobState, Site
-from clustrix_core.mounts import is_network
 
 _log = logging.getLogger("clustrix.journal")
 _SCHEMA = """
@@ -39,7 +38,6 @@ create table if not exists sites (cluster text primary key, site text not null);
 _VERSION = 2  # of the schema; the file keeps it as user_version
 _NOTHING, _FILES, _GARBAGE = 0, 1, 2  # on_cluster
 _OPEN = "phase in ('intent', 'submitted')"  # as the index has it: SQLite uses a partial one only for its own words
-_PATIENCE = 30.0  # seconds for another process to end its transaction
 
 
 class Journal:
@@ -47,10 +45,8 @@ class Journal:
 
     def __init__(self, home: Path) -> None:
         self.home = home
-        self._lock = threading.RLock()
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._db = sqlite3.connect(home / "jobs.db", timeout=_PATIENCE, check_same_thread=False, isolation_level=None)
-        self._db.row_factory = sqlite3.Row
+        self._db = Database(home / "jobs.db")
         try:
             self._prepare()
         except BaseException:
@@ -58,38 +54,24 @@ class Journal:
             raise
 
     def _prepare(self) -> None:
-        self._choose_mode()
         if self._version() < _VERSION:
-            with self._writing():
+            with self._db.writing() as db:
                 if self._version() == 1:
-                    self._add_places()
+                    self._add_places(db)
                 for statement in _SCHEMA.split(";"):
-                    self._db.execute(statement)
-                self._db.execute(f"pragma user_version = {_VERSION}")
+                    db.execute(statement)
+                db.execute(f"pragma user_version = {_VERSION}")
 
-    def _add_places(self) -> None:
+    def _add_places(self, db: sqlite3.Connection) -> None:
         """Version 1 found what a job had left on its cluster by the cluster's name alone."""
-        self._db.execute("drop index if exists jobs_left")
-        self._db.execute("alter table jobs add column place text not null default ''")
-        for row in self._rows("select id, settings from jobs"):
+        db.execute("drop index if exists jobs_left")
+        db.execute("alter table jobs add column place text not null default ''")
+        for row in self._db.rows("select id, settings from jobs"):
             where = place(json.loads(row["settings"]))
-            self._db.execute("update jobs set place = ? where id = ?", (where, row["id"]))
-
-    def _choose_mode(self) -> None:
-        """Use WAL but on network file systems, where it would lose jobs: SQLite does not notice them.
-
-        A file that somebody is using keeps its mode; both modes work.
-        """
-        mode = "delete" if is_network(self.home) else "wal"
-        self._db.execute("pragma busy_timeout = 0")  # the mode is no reason to wait
-        try:
-            self._db.execute(f"pragma journal_mode = {mode}")
-        except sqlite3.OperationalError:
-            pass
-        self._db.execute(f"pragma busy_timeout = {_PATIENCE * 1000:.0f}")
+            db.execute("update jobs set place = ? where id = ?", (where, row["id"]))
 
     def _version(self) -> int:
-        version = int(self._rows("pragma user_version")[0][0])
+        version = int(self._db.rows("pragma user_version")[0][0])
         if version > _VERSION:
             raise ConfigError(
                 f"{self.home / 'jobs.db'} was written by a newer Clustrix",
@@ -98,26 +80,13 @@ class Journal:
         return version
 
     def close(self) -> None:
-        with self._lock:
-            self._db.close()
-
-    @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
-            self._db.execute("begin immediate")
-            try:
-                yield self._db
-                self._db.execute("commit")
-            except BaseException:
-                if self._db.in_transaction:  # on a full disk SQLite may have rolled back by itself
-                    self._db.execute("rollback")
-                raise
+        self._db.close()
 
     @contextmanager
     def _noting(self) -> Iterator[sqlite3.Connection]:
         """Write what will be found out anew: where the disk is full the jobs are watched all the same."""
         try:
-            with self._writing() as db:
+            with self._db.writing() as db:
                 yield db
         except sqlite3.Error as error:
             _log.warning("%s: not written: %s", self.home / "jobs.db", error)
@@ -132,7 +101,7 @@ class Journal:
         for name in ("settings", "spec", "ends"):
             row[name] = json.dumps(row[name])
         names = ", ".join(row)
-        with self._writing() as db:
+        with self._db.writing() as db:
             if not all(map(self.keeps, entry.spec.get("after", ()))):
                 return False
             db.execute(f"insert into jobs ({names}) values ({', '.join('?' * len(row))})", list(row.values()))
@@ -140,12 +109,12 @@ class Journal:
 
     def keeps(self, job: str) -> bool:
         """Return whether the files of a job are on its cluster, or may still be, and will not go by themselves."""
-        return bool(self._rows(f"select 1 from jobs where id = ? and ({_OPEN} or on_cluster = {_FILES})", (job,)))
+        return bool(self._db.rows(f"select 1 from jobs where id = ? and ({_OPEN} or on_cluster = {_FILES})", (job,)))
 
     def submitted(self, job: str, handle: JobHandle) -> None:
         """Write that the scheduler has accepted a job, with what finds it again; not if it was over before."""
         values = (json.dumps(handle.to_json()), SUBMITTED, _FILES, job)
-        with self._writing() as db:
+        with self._db.writing() as db:
             db.execute(
                 "update jobs set handle = ?, phase = ?, on_cluster = ? where id = ? and phase = 'intent'", values
             )
@@ -155,7 +124,7 @@ class Journal:
 
         False when another client has done so, or the job is over.
         """
-        with self._writing() as db:
+        with self._db.writing() as db:
             row = db.execute("select phase, spec from jobs where id = ?", (entry.id,)).fetchone()
             if row is None or row["phase"] != SUBMITTED or _round(json.loads(row["spec"])) >= _round(entry.spec):
                 return False
@@ -166,7 +135,7 @@ class Journal:
             return True
 
     def shaped(self, job: str, spec: Mapping[str, Any]) -> None:
-        with self._writing() as db:
+        with self._db.writing() as db:
             values = (json.dumps(spec), _FILES, job)
             db.execute("update jobs set spec = ?, on_cluster = ? where id = ?", values)
 
@@ -177,7 +146,7 @@ class Journal:
 
     def end(self, entry: Entry, *, discard: bool) -> None:
         """Write how a job ended, unless a client has. ``discard``: what it left on the cluster may go."""
-        with self._writing() as db:
+        with self._db.writing() as db:
             db.execute(
                 "update jobs set phase = ?, state = ?, reason = ?, ends = ?, finished = ?,"
                 " on_cluster = case when on_cluster = 1 and ? then 2 else on_cluster end"
@@ -187,7 +156,7 @@ class Journal:
 
     def adopt(self, job: str, before: str, owner: str) -> bool:
         """Take over an intent from a client that has died; False when somebody else was faster."""
-        with self._writing() as db:
+        with self._db.writing() as db:
             done = db.execute(
                 "update jobs set owner = ? where id = ? and owner = ? and phase = ?", (owner, job, before, INTENT)
             )
@@ -197,7 +166,7 @@ class Journal:
         """Return a job by its id or an unambiguous beginning of it. Raises ConfigError."""
         if not job or not job.isalnum():
             raise ConfigError(f"{job!r} is not the id of a job")
-        rows = self._rows("select * from jobs where id >= ? and id < ? order by id limit 6", (job, job + "g"))
+        rows = self._db.rows("select * from jobs where id >= ? and id < ? order by id limit 6", (job, job + "g"))
         if len(rows) == 1:
             return _entry(rows[0])
         if not rows:
@@ -207,7 +176,7 @@ class Journal:
     def entries(self, *, only_open: bool = False, limit: int | None = None, cluster: str | None = None) -> list[Entry]:
         """Return jobs, the latest first."""
         where = f"where (? is null or cluster = ?) {f'and {_OPEN}' if only_open else ''}"
-        rows = self._rows(
+        rows = self._db.rows(
             f"select * from jobs {where} order by created desc limit ?",
             (cluster, cluster, -1 if limit is None else limit),
         )
@@ -215,11 +184,11 @@ class Journal:
 
     def ids(self) -> set[str]:
         """Return the ids of all jobs, without reading what is known of them."""
-        return {row["id"] for row in self._rows("select id from jobs")}
+        return {row["id"] for row in self._db.rows("select id from jobs")}
 
     def intents(self) -> list[Entry]:
         """Return the jobs that no scheduler has accepted yet."""
-        rows = self._rows(f"select * from jobs where {_OPEN} and phase = ? order by created", (INTENT,))
+        rows = self._db.rows(f"select * from jobs where {_OPEN} and phase = ? order by created", (INTENT,))
         return [_entry(row) for row in rows]
 
     def garbage(self, place: str) -> list[JobHandle]:
@@ -229,7 +198,7 @@ class Journal:
         """
         wanted = f"select key from jobs, json_each(jobs.spec, '$.after') where {_OPEN}"
         may_go = f"on_cluster = {_GARBAGE} and id not in ({wanted})"
-        rows = self._rows(f"select id, handle from jobs where place = ? and {may_go} limit 500", (place,))
+        rows = self._db.rows(f"select id, handle from jobs where place = ? and {may_go} limit 500", (place,))
         # Of a job whose follow-up round was refused the handle is gone; its directory is not.
         known = [
             json.loads(row["handle"]) if row["handle"] else {"job": row["id"], "name": "", "native": ""} for row in rows
@@ -244,26 +213,22 @@ class Journal:
 
     def forget(self, job: str) -> None:
         """Strike out a job; not while something of it is still to be removed from its cluster."""
-        with self._writing() as db:
+        with self._db.writing() as db:
             db.execute("delete from jobs where id = ? and on_cluster <> ?", (job, _GARBAGE))
 
     def discard(self, job: str) -> None:
         """Let what a job left on the cluster be removed at the next contact."""
-        with self._writing() as db:
+        with self._db.writing() as db:
             db.execute("update jobs set on_cluster = ? where id = ? and on_cluster = ?", (_GARBAGE, job, _FILES))
 
     def site(self, key: str) -> Site | None:
         """Return what the first contact with a cluster has learnt, if there was one."""
-        rows = self._rows("select site from sites where cluster = ?", (key,))
+        rows = self._db.rows("select site from sites where cluster = ?", (key,))
         return Site.from_json(json.loads(rows[0]["site"])) if rows else None
 
     def remember(self, key: str, site: Site) -> None:
-        with self._writing() as db:
+        with self._db.writing() as db:
             db.execute("insert or replace into sites values (?, ?)", (key, json.dumps(site.to_json())))
-
-    def _rows(self, query: str, values: tuple[Any, ...] = ()) -> list[sqlite3.Row]:
-        with self._lock:
-            return self._db.execute(query, values).fetchall()
 
 
 class Innermost:

@@ -138,7 +138,7 @@ def orphan(engine: Engine) -> str:
     engine.submissions._running[flight.spec.id].result(10)
     engine.monitor(flight.cluster).drop(flight)
     engine.submissions.forget(flight.spec.id)
-    with engine.journal._writing() as db:
+    with engine.journal._db.writing() as db:
         db.execute("update jobs set phase = 'intent', handle = null, owner = 'dead' where id = ?", (flight.spec.id,))
     return flight.spec.id
 
@@ -340,7 +340,7 @@ def test_a_job_that_has_ended_meanwhile_is_not_cancelled(
     first.submissions._running[done.id].result(10)
     monkeypatch.setattr(reading, "wait_for_owner", lambda engine, flight: None)
     entry = first.journal.get(done.id)
-    with first.journal._writing() as db:
+    with first.journal._db.writing() as db:
         db.execute("update jobs set phase = 'intent' where id = ?", (done.id,))
     job: Job[Any] = Job()
     job._bind(second, second.attach(done.id, job._deliver))
@@ -359,7 +359,7 @@ def test_a_job_that_is_accepted_while_it_is_being_cancelled_is_ended(
     first.submissions._running[done.id].result(10)
     handle = first.journal.get(done.id).handle
     assert handle is not None
-    with first.journal._writing() as db:
+    with first.journal._db.writing() as db:
         db.execute("update jobs set phase = 'intent', handle = null where id = ?", (done.id,))
     monkeypatch.setattr(reading, "wait_for_owner", lambda engine, flight: None)
     job: Job[Any] = Job()

@@ -199,13 +199,13 @@ def test_a_refused_follow_up_does_not_hide_what_the_first_round_left(book: Journ
 
 def test_a_full_disk_keeps_no_job_from_being_watched(book: Journal) -> None:
     book.add(entry("0a"))
-    (pages,) = book._rows("pragma page_count")[0]
-    book._rows(f"pragma max_page_count = {pages}")  # what SQLite then says is what it says of a full disk
+    (pages,) = book._db.rows("pragma page_count")[0]
+    book._db.rows(f"pragma max_page_count = {pages}")  # what SQLite then says is what it says of a full disk
     with pytest.raises(sqlite3.OperationalError, match="full"):
         book.add(entry("0b", label="x" * 100_000))
     book.changed("0a", JobState.RUNNING, "x" * 100_000)
     assert book.get("0a").state == "PENDING"
-    book._rows("pragma max_page_count = 1000000")
+    book._db.rows("pragma max_page_count = 1000000")
     book.changed("0a", JobState.RUNNING, "at last")
     assert book.get("0a").state == "RUNNING"
 
@@ -255,9 +255,9 @@ def test_ten_thousand_old_jobs_are_not_looked_through(book: Journal) -> None:
     book.submitted("f" * 16, handle("f" * 16))
     book.discard("f" * 16)
     book.add(entry("e" * 16))
-    columns = [row["name"] for row in book._rows("pragma table_info(jobs)")]
+    columns = [row["name"] for row in book._db.rows("pragma table_info(jobs)")]
     old = {"id": "printf('%016x', i)", "created": "i", "phase": "'over'", "on_cluster": "0"}
-    with book._writing() as db:
+    with book._db.writing() as db:
         db.execute(
             "with recursive n(i) as (select 1 union all select i + 1 from n where i < 10000) insert into jobs select "
             + ", ".join(old.get(name, name) for name in columns)
@@ -265,7 +265,7 @@ def test_ten_thousand_old_jobs_are_not_looked_through(book: Journal) -> None:
             ("e" * 16,),
         )
     steps: list[int] = []  # of SQLite's machine, by the hundred: looking through all would be some hundreds of these
-    book._db.set_progress_handler(lambda: steps.append(1), 100)
+    book._db.connection().set_progress_handler(lambda: steps.append(1), 100)
     assert [kept.id for kept in book.intents()] == ["e" * 16]
     assert [kept.job for kept in book.garbage(HERE)] == ["f" * 16]
     assert [kept.id for kept in book.entries(only_open=True)] == ["e" * 16, "f" * 16]
@@ -315,7 +315,7 @@ def test_processes_that_start_at_once_lose_nothing(tmp_path: Path, monkeypatch: 
     kept = {found.id: found.reason for found in book.entries()}
     assert kept == {f"{n:016x}": str(n) for first in (0, 1000, 2000) for n in range(first, first + 60)}
     mode = {"ext4": "wal", "nfs4": "delete"}[kind]
-    assert book._rows("pragma journal_mode")[0][0] == mode
+    assert book._db.rows("pragma journal_mode")[0][0] == mode
     book.close()
 
 
@@ -354,7 +354,7 @@ def test_a_journal_that_cannot_have_wal_works_all_the_same(tmp_path: Path) -> No
     first.execute("rollback")  # the schema waits for the reader, the mode does not
     thread.join(10)
     assert opened, "the journal did not open"
-    assert opened[0]._rows("pragma journal_mode")[0][0] == "delete"
+    assert opened[0]._db.rows("pragma journal_mode")[0][0] == "delete"
     opened[0].add(entry("00aa"))
     other = Journal(tmp_path)
     assert other.get("00aa").label == "simulate"
@@ -598,3 +598,45 @@ def test_a_journal_of_an_earlier_version_goes_on(tmp_path: Path) -> None:
     again.discard("0" * 16)
     assert [handle.job for handle in again.garbage(again.get("0" * 16).place)] == ["0" * 16]
     again.close()
+
+
+# -- forks: SQLite keeps its locks in the process's memory, and a child would inherit them for ever
+
+FORKS = """
+import os, sys, threading
+from pathlib import Path
+from clustrix_core.journal import Journal
+from clustrix_core.entry import Entry
+
+def entry(job):
+    return Entry(job, label="simulate", cluster="hpc", settings={}, kind="call", spec={}, owner="me")
+
+home = Path(sys.argv[1])
+book = Journal(home)
+inside, ready = threading.Event(), threading.Event()
+
+def write():
+    with book._db.writing():
+        inside.set()
+        ready.wait(0.5)  # the fork comes in the middle of it, or waits
+
+thread = threading.Thread(target=write)
+thread.start()
+inside.wait()
+pid = os.fork()
+if not pid:
+    Journal(home).add(entry("c0ffee"))
+    os._exit(0)
+ready.set()
+thread.join()
+book.add(entry("decade"))
+print(os.waitpid(pid, 0)[1], sorted(book.ids()))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
+def test_a_child_forked_amid_a_transaction_can_write_and_so_can_its_parent(tmp_path: Path) -> None:
+    began = time.monotonic()
+    with python(FORKS, tmp_path) as process:
+        assert process.communicate(timeout=60)[0].split("\n")[0] == "0 ['c0ffee', 'decade']"
+    assert time.monotonic() - began < 15
