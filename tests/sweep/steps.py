@@ -18,10 +18,10 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
+from clustrix_core.database import Database
 from clustrix_core.dispatch import Dispatch
 from clustrix_core.engine import places
 from clustrix_core.errors import TransportError
-from clustrix_core.journal import Journal
 from clustrix_core.transport import DEADLINE, Completed, Transport
 
 BEFORE, AFTER = "before", "after"
@@ -151,14 +151,14 @@ FAULTS: dict[str, Fault] = {fault.__name__: fault for fault in (refused, lost, h
 
 def install(steps: Steps) -> None:
     """Put the steps of this process under its journal, its hooks and its transports."""
-    connect, writing, ask, tell = places.connect, Journal._writing, Dispatch._ask, Dispatch._tell
+    connect, writing, ask, tell = places.connect, Database.writing, Dispatch._ask, Dispatch._tell
 
     @contextmanager
     def around(name: str, transaction: AbstractContextManager[Any]) -> Iterator[Any]:
         with steps.step("journal", name), transaction as db:
             yield db
 
-    def wrote(journal: Journal) -> AbstractContextManager[Any]:
+    def wrote(journal: Database) -> AbstractContextManager[Any]:
         frame = sys._getframe(1)
         while frame.f_code.co_name in ("_noting", "__enter__") and frame.f_back:
             frame = frame.f_back
@@ -174,4 +174,4 @@ def install(steps: Steps) -> None:
             tell(dispatch, hook, **arguments)
 
     places.connect = lambda *args: Disturbed(connect(*args), steps)
-    Journal._writing, Dispatch._ask, Dispatch._tell = wrote, asked, told  # type: ignore[method-assign, assignment]
+    Database.writing, Dispatch._ask, Dispatch._tell = wrote, asked, told  # type: ignore[method-assign, assignment]

@@ -42,7 +42,7 @@ def add(journal: Journal, number: int, state: str = "SUCCEEDED", ago: float = 0.
         journal.removed(journal.garbage(entry.place))
     entry.phase, entry.state = (entry.phase if entry.phase == REFUSED else OVER), state
     journal.end(entry, discard=False)
-    with journal._writing() as db:
+    with journal._db.writing() as db:
         db.execute("update jobs set finished = ? where id = ?", (time.time() - ago, job))
     return entry
 
