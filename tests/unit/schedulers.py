@@ -1,10 +1,9 @@
-"""Fake schedulers: programs on PATH that note how they were called and answer what they were told to."""
+"""Fake schedulers: programs on PATH, and a dialect that speaks to them."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,67 +12,9 @@ import pytest
 from clustrix_core import batch, bundle
 from clustrix_core.model import Cluster, JobHandle, JobSpec, JobState, Site
 from clustrix_core.resources import Resources
+from clustrix_core.testing.programs import Programs as Scheduler
 from clustrix_core.transport.counting import Counting
 from clustrix_core.transport.local import Local
-
-# What was called, how and with what on stdin is kept in a numbered directory per call; mkdir makes numbers unique.
-PROGRAM = """#!/bin/sh
-n=1; while ! mkdir "{calls}/$n" 2>/dev/null; do n=$((n+1)); done
-printf '%s\\0' "${{0##*/}}" "$@" >"{calls}/$n/argv"
-pwd >"{calls}/$n/cwd"
-[ -t 0 ] || cat >"{calls}/$n/stdin"
-answer="{answers}/${{0##*/}}"
-cat "$answer.err" >&2; cat "$answer.out"
-exit "$(cat "$answer.rc")"
-"""
-
-
-@dataclass(frozen=True)
-class Call:
-    """One call of a fake program."""
-
-    argv: tuple[str, ...]
-    stdin: str
-    cwd: str
-
-
-class Scheduler:
-    """Programs in a directory of their own, which a test puts first on PATH."""
-
-    def __init__(self, house: Path, names: Sequence[str]) -> None:
-        self.bin, self._calls, self._answers = house / "bin", house / "calls", house / "answers"
-        for directory in (self.bin, self._calls, self._answers):
-            directory.mkdir(parents=True)
-        for name in names:
-            program = self.bin / name
-            program.write_text(PROGRAM.format(calls=self._calls, answers=self._answers))
-            program.chmod(0o755)
-            self.answer(name)
-
-    def answer(self, name: str, out: str = "", err: str = "", rc: int = 0) -> None:
-        """Say what a program answers from now on."""
-        for kind, text in (("out", out), ("err", err), ("rc", str(rc))):
-            (self._answers / f"{name}.{kind}").write_text(text)
-
-    def remove(self, name: str) -> None:
-        (self.bin / name).unlink()
-
-    @property
-    def calls(self) -> list[Call]:
-        """All calls so far, in their order."""
-        found = sorted((int(path.name), path) for path in self._calls.iterdir())
-        return [
-            Call(
-                tuple((path / "argv").read_text().split("\0")[:-1]),
-                (path / "stdin").read_text() if (path / "stdin").exists() else "",
-                (path / "cwd").read_text().strip("\n"),
-            )
-            for _, path in found
-        ]
-
-    @property
-    def names(self) -> list[str]:
-        return [call.argv[0] for call in self.calls]
 
 
 def _directives(job: JobSpec, cluster: Cluster) -> Sequence[str]:

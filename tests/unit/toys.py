@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from types import ModuleType
 
 from clustrix_core.model import Cluster, JobHandle, JobSpec, JobState, JobStatus, Site
 from clustrix_core.resources import Resources
+from clustrix_core.testing.distributions import Distributions
 from clustrix_core.transport.local import Local
 
 HEAD = """
@@ -107,13 +107,7 @@ def backend(name: str = "toy", *, plugin: str | None = None, more: str = "", wit
 def install(house: Path, distribution: str, name: str, source: str, module_name: str | None = None) -> str:
     """Put a distribution into a directory as pip does: a module, its metadata, its entry point. Return the module."""
     module_name = module_name or f"{distribution.replace('-', '_')}_{house.name.replace('-', '_')}"
-    (house / f"{module_name}.py").write_text(source)
-    info = house / f"{distribution.replace('-', '_')}-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"[clustrix]\n{name} = {module_name}\n")
-    sys.modules.pop(module_name, None)
-    return module_name
+    return Distributions(house)(name, source, distribution=distribution, module=module_name)
 
 
 def cluster(backend: str = "toy", **changes: object) -> Cluster:
