@@ -44,8 +44,10 @@ class JobState(str, enum.Enum):
 class BackendInfo:
     """What a backend says of itself: its name, its options (a dataclass with help metadata), what it can do.
 
-    ``needs_host`` is False for backends that run without one (this machine, an API); ``summary`` is one line.
-    ``lacks`` names the resources that it knows nothing of, like partition: `clustrix init` does not ask for them.
+    ``needs_host`` is False for backends that run without one (an API); with ``here`` its jobs run on this machine, in
+    this interpreter unless told otherwise, and a host makes no sense; ``summary`` is one line. ``lacks`` names the
+    resources that it knows nothing of, like partition: `clustrix init` does not ask for them. ``programs`` are those
+    that its login nodes have, all of them: by these `clustrix init` makes its suggestion.
     """
 
     name: str
@@ -53,6 +55,8 @@ class BackendInfo:
     summary: str = ""
     needs_host: bool = False
     lacks: tuple[str, ...] = ()
+    here: bool = False
+    programs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -8,4 +8,4 @@ from clustrix_core.model import BackendInfo
 
 @hookimpl
 def describe_backend() -> BackendInfo:
-    return BackendInfo("local", HostOptions, "this machine", lacks=FOREIGN)
+    return BackendInfo("local", HostOptions, "this machine", lacks=FOREIGN, here=True)

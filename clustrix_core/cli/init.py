@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from clustrix_core.model import Problem
     from clustrix_core.plugins import Plugins
 
-SUBMIT_COMMANDS = {"sbatch": "slurm", "qsub": "pbs"}  # a login node has them
 CLUSTER = "cluster"
 HEAD = "# Where Clustrix runs jobs. All keys: `clustrix config schema`, docs/configuration.md\n"
 
@@ -82,18 +81,17 @@ def _cluster(values: Mapping[str, Any]) -> ClusterConfig:
     backend = values.get("backend") or _likely(values.get("host"))
     name = values.get("name") or str(values.get("host") or "").partition(".")[0] or backend
     cluster = ClusterConfig(**{**values, "backend": backend, "name": name})
-    info = _plugins().backend(cluster.backend)
-    cluster.typed_options(info.options)
-    if info.needs_host and not cluster.host:
-        raise click.UsageError(f"the backend {info.name} needs a host: say --host.")
+    cluster.typed_options(_plugins().backend(cluster.backend))
     return cluster
 
 
 def _likely(host: str | None) -> str:
     if host:
         return "ssh"
-    found = [backend for tool, backend in SUBMIT_COMMANDS.items() if shutil.which(tool) and backend in _backends()]
-    return found[0] if found else "local"
+    login_node_of = [
+        info.name for info in _plugins().backends.values() if info.programs and all(map(shutil.which, info.programs))
+    ]
+    return login_node_of[0] if login_node_of else "local"
 
 
 def _answers(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -78,14 +78,10 @@ def _problems(found: Config) -> Iterator[dict[str, str]]:
     for cluster in found.clusters.values():
         try:
             info = plugins.backend(cluster.backend)
-            cluster.typed_options(info.options)
+            cluster.typed_options(info)
         except ClustrixError as error:
             message = f"cluster {cluster.name!r}: {error.args[0]}"
             yield {"severity": "error", "message": message, "hint": error.hint or ""}
-            continue
-        if info.needs_host and not cluster.host:
-            message = f"cluster {cluster.name!r}: the backend {info.name} needs a host"
-            yield {"severity": "error", "message": message, "hint": "Set host: in its configuration."}
 
 
 def _as_data(found: Config) -> dict[str, Any]:

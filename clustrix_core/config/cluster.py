@@ -8,17 +8,17 @@ from collections.abc import Mapping
 from copy import copy
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from clustrix_core.config.flat import Given, modern
 from clustrix_core.errors import ConfigError
+from clustrix_core.model import BackendInfo
 from clustrix_core.options import Origin, build, convert, is_secret
 from clustrix_core.options import settings as settings_of
 from clustrix_core.quantities import quoted
 from clustrix_core.resources import Resources
 
 HIDDEN = "********"
-T = TypeVar("T")
 
 _BACKEND = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 _HOST = re.compile(r"[A-Za-z0-9_.:][A-Za-z0-9_.:%-]{0,254}")
@@ -97,11 +97,6 @@ class ClusterConfig:
             complaint = check(value) if value is not None else None
             if complaint:
                 raise given.origin.at(field_name).error(f"{field_name}={quoted(value)} {complaint[0]}", complaint[1])
-        if self.backend == "local" and self.host:
-            raise given.origin.at("host").error(
-                f"host={self.host!r}, but the backend local runs jobs on this machine",
-                "Write backend: ssh for a host without a scheduler, or leave the host out.",
-            )
 
     def settings(self) -> dict[str, Any]:
         """Return what differs from the defaults, as plain data; ``ClusterConfig(**settings)`` equals this cluster."""
@@ -132,10 +127,21 @@ class ClusterConfig:
         """Return ``settings()`` with every secret as asterisks."""
         return {name: _hidden(name, value) for name, value in self.settings().items()}
 
-    def typed_options(self, cls: type[T]) -> T:
-        """Return the options as the backend's dataclass. Raises ConfigError, with file and line where known."""
+    def typed_options(self, info: BackendInfo) -> Any:
+        """Return the options as the backend's dataclass.
+
+        Raises ConfigError, with file and line where known, for wrong ones, and for a host too many or too few.
+        """
+        origin = self.given().origin
         try:
-            return build(cls, self.options, self.given().origin.at("options"))
+            if info.here and self.host:
+                raise origin.at("host").error(
+                    f"host={self.host!r}, but the backend {info.name} runs jobs on this machine",
+                    "Write backend: ssh for a host without a scheduler, or leave the host out.",
+                )
+            if info.needs_host and not self.host:
+                raise origin.error(f"the backend {info.name} needs a host", "Set host: in its configuration (--host).")
+            return build(info.options, self.options, origin.at("options"))
         except ConfigError as error:
             error.cluster = error.cluster or self.name
             raise

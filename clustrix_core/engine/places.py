@@ -43,18 +43,13 @@ class Places:
                 f"environment={settings.environment!r}: environments are not built yet by this version",
                 hint="Write environment: none, and name a Python that has what the function needs (python:, modules:).",
             )
-        if info.needs_host and not settings.host:
-            raise ConfigError(
-                f"cluster {settings.name!r}: the backend {info.name!r} needs a host",
-                hint="Set host: in its configuration.",
-            )
         return Cluster(
             name=settings.name,
             backend=settings.backend,
-            options=settings.typed_options(info.options),
+            options=settings.typed_options(info),
             transport=self._transport(settings),
             work_dir=settings.work_dir,
-            python=settings.python or (shlex.quote(sys.executable) if _here(settings) else "python3"),
+            python=settings.python or (shlex.quote(sys.executable) if info.here else "python3"),
             resources=resources,
         )
 
@@ -98,10 +93,6 @@ class Places:
         with self._lock:
             for transport in self._transports.values():
                 transport.close()
-
-
-def _here(settings: ClusterConfig) -> bool:
-    return settings.backend == "local" and not settings.host
 
 
 def to_json(settings: ClusterConfig) -> dict[str, Any]:

@@ -92,8 +92,8 @@ def test_a_cluster_that_does_not_answer_is_not_written(shell: Shell) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--backend", "ssh"], "the backend ssh needs a host: say --host."),
-        (["--backend", "ssh", "--no-check"], "the backend ssh needs a host: say --host."),
+        (["--backend", "ssh"], "the backend ssh needs a host"),
+        (["--backend", "ssh", "--no-check"], "the backend ssh needs a host"),
         (["--backend", "slrum"], "no installed plugin answers for the backend 'slrum'"),
         (["--host", "user@host"], "holds a user"),
         (["--memory", "8 potatoes"], "not an amount of memory"),

@@ -46,7 +46,7 @@ def test_check(shell: Shell) -> None:
     assert "'nosuch'" in messages[0] and "needs a host" in messages[1]
     done = shell("config", "check", code=2)
     assert done.stdout.endswith(
-        "error: cluster 'b': the backend ssh needs a host\n    Set host: in its configuration.\n"
+        "clustrix.yml:1: the backend ssh needs a host\n    Set host: in its configuration (--host).\n"
     )
     assert done.stderr.endswith("clusters: a, b; default: none.\n")
     file.write_text("cluster_type: slurm\ncluster_host: h.example\nauto_parallel: true\n")

@@ -21,6 +21,7 @@ from clustrix_core.config import (
     old,
 )
 from clustrix_core.errors import ConfigError
+from clustrix_core.model import BackendInfo
 from clustrix_core.options import settings
 from clustrix_core.resources import Resources
 
@@ -107,7 +108,6 @@ def test_old_names_without_effect_warn(name: str) -> None:
         ({"resources": {"corse": 1}}, "unknown key 'corse'\nDid you mean 'cores'?"),
         ({"host": "a", "cluster_host": "b"}, "cluster_host and host say two different things"),
         ({"cores": 2, "resources": {"cores": 3}}, "resources.cores and cores say two different things"),
-        ({"backend": "local", "host": "h"}, "host='h', but the backend local runs jobs on this machine"),
         ({"resources": 4}, "resources is not a mapping"),
         ({"options": [1]}, "options is not a mapping"),
         ({"cleanup": "sometimes"}, "cleanup='sometimes' is not `success` or `always` or `never`"),
@@ -244,8 +244,24 @@ def test_options_become_the_backends(write: Write) -> None:
         account: str | None = None
         nice: int = 0
 
+    info = BackendInfo("slurm", Options)
     text = "clusters:\n  hpc:\n    backend: slurm\n    options:\n      account: 007\n      nice: 5\n"
-    assert load(write(text)).find().typed_options(Options) == Options("007", 5)
-    assert ClusterConfig(options={"nice": "5"}).typed_options(Options) == Options(None, 5)
+    assert load(write(text)).find().typed_options(info) == Options("007", 5)
+    assert ClusterConfig(options={"nice": "5"}).typed_options(info) == Options(None, 5)
     with pytest.raises(ConfigError, match=r"^\[hpc\] .*clustrix\.yml:6: unknown key 'ncie'\nDid you mean 'nice'"):
-        load(write(text.replace("nice", "ncie"))).find().typed_options(Options)
+        load(write(text.replace("nice", "ncie"))).find().typed_options(info)
+
+
+def test_a_host_too_many_or_too_few(write: Write) -> None:
+    @dataclass
+    class Options:
+        pass
+
+    here, far = BackendInfo("local", Options, here=True), BackendInfo("ssh", Options, needs_host=True)
+    text = "clusters:\n  mine:\n    backend: local\n    host: h\n"
+    with pytest.raises(ConfigError, match=r"clustrix\.yml:4: host=.h., but the backend local runs"):
+        load(write(text)).find().typed_options(here)
+    with pytest.raises(ConfigError, match="the backend ssh needs a host"):
+        ClusterConfig(backend="ssh").typed_options(far)
+    assert ClusterConfig(backend="local").typed_options(here) == Options()
+    assert ClusterConfig(host="h").typed_options(far) == Options()
