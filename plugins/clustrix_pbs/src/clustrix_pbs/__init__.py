@@ -1,0 +1,100 @@
+"""PBS for Clustrix: OpenPBS, PBS Professional and Torque.
+
+Run against programs that answer as OpenPBS 23.06.06 was seen to; not against a real server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from clustrix_core import batch
+from clustrix_core.hookspecs import hookimpl
+from clustrix_core.model import BackendInfo, Cluster, Fetched, JobHandle, JobSpec, JobStatus, LogChunk, Problem
+from clustrix_pbs import answers, probe
+from clustrix_pbs.directives import directives
+
+
+@dataclass(frozen=True)
+class PBSOptions:
+    """What only PBS knows."""
+
+    dialect: Literal["openpbs", "torque"] | None = field(
+        default=None, metadata={"help": "which PBS it is, where the server does not say"}
+    )
+    rerunnable: bool | None = field(default=None, metadata={"help": "run again after a node failure or preemption"})
+
+
+PBS = batch.Dialect(
+    name="pbs",
+    directives=directives,
+    submit=lambda job, cluster: answers.qsub(f"job-{job.round}.sh", [id for id in job.after.values() if id]),
+    read_job_id=answers.read_job_id,
+    queries=(
+        batch.Query(answers.queue, answers.read),
+        batch.Query(answers.history, answers.read, answers.NO_HISTORY),
+    ),
+    cancel=answers.cancel,
+    states=answers.STATES,
+    unsure=answers.UNSURE,
+    unknown=answers.UNKNOWN,
+    task="${PBS_ARRAY_INDEX:-${PBS_ARRAYID:-0}}",
+    directory="$PBS_O_WORKDIR",
+    native="$PBS_JOBID",
+    own_log=True,
+    probe=probe.commands,
+    read_probe=probe.read,
+    check=probe.check,
+)
+
+
+@hookimpl
+def describe_backend() -> BackendInfo:
+    return BackendInfo("pbs", PBSOptions, "OpenPBS, PBS Professional or Torque, over SSH or on this machine")
+
+
+@hookimpl
+def check(cluster: Cluster) -> Sequence[Problem]:
+    return batch.check(PBS, cluster)
+
+
+@hookimpl
+def provision(cluster: Cluster) -> Cluster:
+    return batch.provision(PBS, cluster)
+
+
+@hookimpl
+def render_script(job: JobSpec, cluster: Cluster) -> str:
+    return batch.render(PBS, job, cluster)
+
+
+@hookimpl
+def submit(job: JobSpec, script: str, cluster: Cluster) -> JobHandle:
+    return batch.submit(PBS, job, script, cluster)
+
+
+@hookimpl
+def find(job: JobSpec, cluster: Cluster) -> JobHandle | None:
+    return batch.find(PBS, job, cluster)
+
+
+@hookimpl
+def status(handles: Sequence[JobHandle], cluster: Cluster) -> Mapping[str, JobStatus]:
+    return batch.status(PBS, handles, cluster)
+
+
+@hookimpl
+def fetch(handles: Sequence[JobHandle], into: Path, cluster: Cluster) -> Mapping[str, Fetched]:
+    return batch.fetch(handles, into, cluster)
+
+
+@hookimpl
+def logs(handle: JobHandle, cluster: Cluster, since: int) -> LogChunk:
+    return batch.logs(handle, cluster, since)
+
+
+@hookimpl
+def cancel(handles: Sequence[JobHandle], cluster: Cluster) -> None:
+    batch.cancel(PBS, handles, cluster)
