@@ -37,6 +37,14 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     return report
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Side by side run the tests of different files or classes, and of one file on different clusters."""
+    if config.pluginmanager.hasplugin("xdist"):
+        for item in items:
+            parent = item.parent.nodeid if item.parent else item.nodeid
+            item.add_marker(pytest.mark.xdist_group(f"{parent} {_place(item)}"))
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Bring the beds up before the first test: their first start may take longer than a test has."""
     found = session.config.stash[_beds] = {}

@@ -5,7 +5,8 @@
 unit        tests/unit and the plugins' tests, on the oldest and the newest Python >= 3.10 found, and with the lowest
             dependency versions
 packaging   the wheels
-real        sshd, Slurm, the local and the ssh backends
+kit         the plugin authors' kit, and plugins that break its promises
+real        sshd, Slurm, Grid Engine, PBS (a fake server), the local and the ssh backends; the contract of backends
 sweep       whatever can happen to a client at any step of a job's life
 chaos       real clusters, while daemons stop and nodes die: last and alone
 
@@ -35,7 +36,10 @@ from packaging.requirements import Requirement
 ROOT = bootstrap.ROOT
 VENVS = ROOT / ".venvs"
 UNIT = " ".join(["tests/unit", *(f"plugins/{plugin.name}/tests" for plugin in bootstrap.PLUGINS)])
-SUITES = ("unit", "packaging", "real", "sweep", "chaos")
+ASIDE = ("packaging", "kit")
+ON_CLUSTERS = ("real", "sweep", "chaos")
+SUITES = ("unit", *ASIDE, *ON_CLUSTERS)
+FOLDERS = {"real": "tests/real tests/contract"}
 NO_TESTS = 5
 CLOSING_LINE = re.compile(r"\b(passed|failed|errors?|no tests ran)\b.* in [\d.]+s")
 CLUSTER_PYTHON = "/usr/bin/python3"
@@ -129,18 +133,25 @@ def cluster_runs(names: list[str]) -> list[Run]:
     if wanted is not None and wanted != sys.version_info[:2] and wanted >= interpreters.OLDEST_CLIENT:
         python = str(interpreters.find().get(wanted, CLUSTER_PYTHON))
     limits = {"real": 1800, "sweep": 900, "chaos": 900}
-    # Jobs are mostly waited for, so several files of tests fit side by side; whoever stops daemons is alone.
-    options = {"real": ("-n", "3", "--dist", "loadfile")}
+    # Jobs are mostly waited for, so several groups of tests fit side by side; whoever stops daemons is alone.
+    options = {"real": ("-n", "4", "--dist", "loadgroup")}
     return [
-        Run(name, f"tests/{name}", python, "real", limit=limits[name], options=options.get(name, ())) for name in names
+        Run(
+            name,
+            FOLDERS.get(name, f"tests/{name}"),
+            python,
+            "real",
+            limit=limits[name],
+            options=options.get(name, ()),
+        )
+        for name in names
     ]
 
 
 def plan(suites: list[str], fast: bool) -> list[Run]:
     runs = unit_runs(fast) if "unit" in suites else []
-    if "packaging" in suites:
-        runs.append(Run("packaging", "tests/packaging", aside=True))
-    return runs + cluster_runs([name for name in SUITES[2:] if name in suites])
+    runs += [Run(name, f"tests/{name}", aside=True) for name in ASIDE if name in suites]
+    return runs + cluster_runs([name for name in ON_CLUSTERS if name in suites])
 
 
 def follow(process: subprocess.Popen[str], run: Run) -> None:
