@@ -45,7 +45,9 @@ SLURM = batch.Dialect(
 
 @hookimpl
 def describe_backend() -> BackendInfo:
-    return BackendInfo("slurm", SlurmOptions, "Slurm, on a login node over SSH or on this machine", programs=("sbatch",))
+    return BackendInfo(
+        "slurm", SlurmOptions, "Slurm, on a login node over SSH or on this machine", programs=("sbatch",)
+    )
 
 
 @hookimpl
