@@ -56,8 +56,13 @@ SGE = batch.Dialect(
 
 @hookimpl
 def describe_backend() -> BackendInfo:
-    summary = "Grid Engine, on a login node over SSH or on this machine"
-    return BackendInfo("sge", SgeOptions, summary, lacks=("nodes", "qos", "constraint", "exclusive"))
+    return BackendInfo(
+        "sge",
+        SgeOptions,
+        "Grid Engine, on a login node over SSH or on this machine",
+        lacks=("nodes", "qos", "constraint", "exclusive"),
+        programs=("qsub", "qacct"),
+    )
 
 
 @hookimpl

@@ -14,7 +14,7 @@ PREFIX = "#$"
 _NAME = re.compile(r"[A-Za-z0-9_.@-]+")
 # With these the job or its log would not be found again, qsub would not come back, or it would submit nothing.
 _NOT_RAW = (
-    "-@", "-b", "-C", "-clear", "-cwd", "-e", "-help", "-i", "-inherit", "-j", "-N", "-now", "-o", "-pty", "-S",
+    "-@", "-b", "-C", "-clear", "-cwd", "-e", "-help", "-inherit", "-j", "-N", "-now", "-o", "-pty", "-S",
     "-shell", "-sync", "-t", "-terse", "-verify", "-wd",
 )  # fmt: skip
 _LACKS = {

@@ -32,7 +32,6 @@ STATES = {
 }
 WAITS = 30  # seconds after which a job that waits is asked why
 _NO_REASON = re.compile(r"Job is in error state|\(Collecting of scheduler job information is turned off\)")
-_STAMP = re.compile(r"\A\S+ \S+ \[\d+:\d+\]: ")  # when and by which process: 11/22/2026 07:11:40 [1007:3728]:
 
 # Of all jobs of the user one line "job|id|tasks|state|name" for each that was asked for; then those that are in error
 # or have waited for long ("why|1,2"), and those in error as qdel wants them ("drop|1 2.3-4"). Other jobs stay there.
@@ -58,11 +57,20 @@ _ROWS = (
     END { if (ids) print "why|" substr(ids, 2); if (drop) print "drop|" drop; exit !known }
 """
 )
-# What qstat -j says of jobs: why a task is in error, and what keeps the scheduler from starting the job.
+# After those lines what qstat -j says: why a task is in error, and what keeps the scheduler from starting a job.
+# A job in error is taken out of the queue, and accounting keeps less of its reason: it becomes the marker of its end.
 _WHY = """
+    /^job[|]/ {
+        split($0, row, "|"); key = row[5]; round = 0;
+        if (match(key, /-r[0-9]+$/)) { round = substr(key, RSTART + 2); key = substr(key, 1, RSTART - 1) }
+        sub(/^.*-/, "", key); home[row[2]] = "jobs/" substr(key, 1, 2) "/" key "/status-" round "."
+    }
     /^[a-z_]/ { more = 0 }
     /^job_number:/ { id = $2 }
-    /^error reason/ { task = $3; sub(/:$/, "", task); sub(/^[^:]*: */, ""); print "error|" id "|" task "|" $0 }
+    /^error reason/ {
+        task = $3; sub(/:$/, "", task); sub(/^[^:]*: */, ""); sub(/^[^ ]+ [^ ]+ [[][0-9:]+[]]: /, "");
+        print "error|" id "|" task "|" $0; print "mark|" home[id] (task - 1) "|" $0
+    }
     /^scheduling info:/ { more = 1 }
     more && more++ < 4 { sub(/^(scheduling info:)? */, ""); print "info|" id "||" $0 }
 """
@@ -79,7 +87,7 @@ def read_job_id(answer: str) -> str:
 def _ask(cluster: Cluster) -> str:
     before = f"before=$(date -d '-{WAITS} seconds' +%Y-%m-%dT%H:%M:%S)"
     return (
-        f"said=$(qstat -xml -u {user(cluster)} -s prsh) || exit;"
+        f"said=$(qstat -xml -u {user(cluster)} -s prs) || exit;"
         f" rows=$({{ cat; echo =; printf '%s\\n' \"$said\"; }} | {awk(_ROWS, before)}) ||"
         " { echo qstat has not answered with a list of jobs >&2; exit 1; };"
         ' part() { printf \'%s\\n\' "$rows" | sed -n "s/^$1|//p"; }'
@@ -88,11 +96,15 @@ def _ask(cluster: Cluster) -> str:
 
 def qstat(handles: Sequence[JobHandle], cluster: Cluster) -> Sequence[str]:
     """All jobs of the user, arrays unexpanded: the size of the question does not grow with the jobs in flight."""
+    why = f'{{ printf \'%s\\n\' "$rows"; qstat -j "$(part why)" 2>/dev/null; }} | {awk(_WHY)}'
+    mark = (
+        'part mark | while IFS=\'|\' read -r file why; do [ -e "$file" ] || [ ! -d "${file%/*}" ] ||'
+        ' { printf \'FAILED 0 %s\\n\' "$why" >"$file.new" && mv "$file.new" "$file"; }; done'
+    )
     return shell(
         cluster,
-        f"{_ask(cluster)}; printf '%s\\n' \"$rows\";"
-        f' why=$(part why); [ -z "$why" ] || qstat -j "$why" 2>/dev/null | {awk(_WHY)};'
-        ' drop=$(part drop); [ -z "$drop" ] || qdel $drop >/dev/null 2>&1; exit 0',
+        f'{_ask(cluster)}; printf \'%s\\n\' "$rows"; [ -n "$(part why)" ] || exit 0; drop=$(part drop); rows=$({why});'
+        f' printf "%s\\n" "$rows"; [ -z "$drop" ] || {{ {mark}; qdel $drop >/dev/null 2>&1; }}; exit 0',
     )
 
 
@@ -120,7 +132,7 @@ def _reasons(fields: Sequence[Sequence[str]]) -> tuple[dict[tuple[str, int], str
     errors: dict[tuple[str, int], str] = {}
     waits: dict[str, list[str]] = defaultdict(list)
     for kind, native, task, *text in (found for found in fields if len(found) > 3):
-        said = _STAMP.sub("", "|".join(text).strip()).removeprefix("error: ")
+        said = "|".join(text).strip()
         if kind == "error" and task.isdigit():
             errors[native, int(task) - 1] = said
         elif kind == "info" and not _NO_REASON.fullmatch(said):
