@@ -52,7 +52,8 @@ PBS = batch.Dialect(
 
 @hookimpl
 def describe_backend() -> BackendInfo:
-    return BackendInfo("pbs", PBSOptions, "OpenPBS, PBS Professional or Torque, over SSH or on this machine")
+    summary = "OpenPBS, PBS Professional or Torque, on a login node over SSH or on this machine"
+    return BackendInfo("pbs", PBSOptions, summary, lacks=("qos",), programs=("qsub", "pbsnodes"))
 
 
 @hookimpl

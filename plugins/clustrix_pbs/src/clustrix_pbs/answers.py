@@ -61,8 +61,9 @@ UNKNOWN = re.compile("Unknown Job Id|Job has finished|Request invalid for state 
 UNSURE = re.compile("cannot connect to server|Connection refused|End of File|Premature end|timed? ?out", re.IGNORECASE)
 # A server without history keeps nothing of jobs that are over.
 NO_HISTORY = re.compile("not configured to maintain job history", re.IGNORECASE)
-# PBS_DPREFIX makes directives comments. PBS_DEFAULT chooses the server, which is the user's business.
-PLAIN = ("env", "-uPBS_DPREFIX")
+# Often only login shells find PBS's programs; its configuration says where they are (pbs.conf(7)). PBS_DPREFIX makes
+# directives comments. PBS_DEFAULT chooses the server, which is the user's business.
+FOUND = "PATH=$PATH:$(sed -n 's/^PBS_EXEC=//p' \"${PBS_CONF_FILE:-/etc/pbs.conf}\" 2>/dev/null)/bin; unset PBS_DPREFIX"
 
 _ATTRIBUTES = (
     "Job_Name", "job_state", "substate", "[Ee]xit_status", "comment", "depend", "Hold_Types", "stime", "start_time",
@@ -84,6 +85,10 @@ def read_job_id(answer: str) -> str:
     return match[1]
 
 
+def _sh(script: str, *arguments: str) -> Sequence[str]:
+    return ["sh", "-c", f"{FOUND}; {script}", *arguments]
+
+
 def qsub(script: str, after: Sequence[str]) -> Sequence[str]:
     """However the producers end: the worker looks for their values and says what became of them.
 
@@ -91,16 +96,16 @@ def qsub(script: str, after: Sequence[str]) -> Sequence[str]:
     are named.
     """
     if not after:
-        return [*PLAIN, "qsub", script]
+        return _sh(f"exec qsub {shlex.quote(script)}")
     live = f"live=$({_MINE.format(history='')}) || exit"
     known = 'known=$(printf \'%s\\n\' "$live" | grep -Fx "$@" | paste -s -d : -)'
     submit = f'exec qsub ${{known:+-W "depend=afterany:$known"}} {shlex.quote(script)}'
-    return [*PLAIN, "sh", "-c", f"{live}; {known}; {submit}", "qsub", *(word for id in after for word in ("-e", id))]
+    return _sh(f"{live}; {known}; {submit}", "qsub", *(word for id in after for word in ("-e", id)))
 
 
 def queue(handles: Sequence[JobHandle], cluster: Cluster) -> Sequence[str]:
     """All jobs of the user and their tasks: the size of the question does not grow with the jobs in flight."""
-    return [*PLAIN, "sh", "-c", f"ids=$({_MINE.format(history='')}) || exit; {_qstat(cluster, '')}"]
+    return _sh(f"ids=$({_MINE.format(history='')}) || exit; {_qstat(cluster, '')}")
 
 
 def history(handles: Sequence[JobHandle], cluster: Cluster) -> Sequence[str]:
@@ -111,7 +116,7 @@ def history(handles: Sequence[JobHandle], cluster: Cluster) -> Sequence[str]:
     known = shlex.join(["printf", r"%s\n", *(handle.native for handle in handles if handle.native)])
     named = [f"{_MINE.format(history=kind.history)} -N {shlex.quote(h.name)}" for h in handles if not h.native]
     asked = "; ".join([f"ids=$({known})", *(f'more=$({ask}) || exit; ids="$ids $more"' for ask in named)])
-    return [*PLAIN, "sh", "-c", f"{asked}; {_qstat(cluster, kind.history)}"]
+    return _sh(f"{asked}; {_qstat(cluster, kind.history)}")
 
 
 def _qstat(cluster: Cluster, history: str) -> str:
@@ -131,7 +136,7 @@ def cancel(handles: Sequence[JobHandle], cluster: Cluster) -> Sequence[str]:
     live = f"live=$(ids=$({known}); {_qstat(cluster, '')}) || exit"
     ours = f"ours=$(printf '%s\\n' \"$live\" | awk {shlex.quote(pairs)} | grep -Fx \"$@\" | cut -d '|' -f 1)"
     wanted = [word for handle in handles for word in ("-e", f"{handle.native}|{handle.name}")]
-    return [*PLAIN, "sh", "-c", f'{live}; {ours}; set -f; [ -z "$ours" ] || exec qdel $ours', "qdel", *wanted]
+    return _sh(f'{live}; {ours}; set -f; [ -z "$ours" ] || exec qdel $ours', "qdel", *wanted)
 
 
 def read(handles: Sequence[JobHandle], answer: str) -> Iterator[Row]:

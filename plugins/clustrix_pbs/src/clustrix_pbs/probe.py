@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from clustrix_core.model import Cluster, Node, Problem, Resources, Site, format_time, nearest
+from clustrix_pbs.answers import FOUND
 
 _MB = 2**20
 _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40, "p": 2**50}
@@ -18,7 +19,7 @@ Attributes = Mapping[str, str]
 
 def commands(cluster: Cluster) -> Sequence[str]:
     asked = ("qstat --version", "qstat -B -f", "qstat -Q -f", "pbsnodes -a")
-    return [f"echo '== {mark}'; {command} 2>&1" for mark, command in zip(_MARKS, asked, strict=True)]
+    return [f"echo '== {mark}'; {FOUND}; {command} 2>&1" for mark, command in zip(_MARKS, asked, strict=True)]
 
 
 def read(text: str, site: Site, cluster: Cluster) -> Site:
