@@ -185,7 +185,7 @@ configure_resources() {
   qconf -sc | grep -v -e '^#' -e '^h_vmem ' -e '^gpu ' -e '^token ' >"$STATE/etc/complex"
   cat >>"$STATE/etc/complex" <<X
 h_vmem  h_vmem  MEMORY  <=  YES  YES  2G 0
-gpu     gpu     INT     <=  YES  YES  0  0
+gpu     gpu     INT     <=  YES  JOB  0  0
 token   token   INT     <=  YES  JOB  0  0
 X
   configure -Mc "$STATE/etc/complex"

@@ -26,7 +26,9 @@ class SgeOptions:
     memory_per_slot: bool = field(
         default=True, metadata={"help": "memory is counted for each slot; false where its consumable is JOB"}
     )
-    gpu_resource: str = field(default="gpu", metadata={"help": "resource that GPUs are asked for as"})
+    gpu_resource: str = field(
+        default="gpu", metadata={"help": "resource that GPUs are asked for as, counted for a job as a whole"}
+    )
     project: str | None = field(default=None, metadata={"help": "project (-P); account is the accounting string (-A)"})
     requeue: bool | None = field(default=None, metadata={"help": "run again after a node failure"})
 

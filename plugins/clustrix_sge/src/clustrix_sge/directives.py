@@ -73,7 +73,8 @@ def resources(job: JobSpec, cluster: Cluster) -> Iterator[str]:
         memory = asked.memory * job.width / (slots if options.memory_per_slot else 1)
         yield f"-l {_word('memory_resource', options.memory_resource)}={math.ceil(memory / 2**20)}M"
     if asked.gpus is not None:
-        yield f"-l {_gpus(asked.gpus, job.width, slots, options.gpu_resource)}"
+        kind, _, number = str(asked.gpus).rpartition(":")  # a kind of GPUs is a resource of its own
+        yield f"-l {_word('gpu_resource', kind or options.gpu_resource)}={int(number) * job.width}"
     if asked.partition is not None:
         yield f"-q {asked.partition}"
     if asked.account is not None:
@@ -82,20 +83,6 @@ def resources(job: JobSpec, cluster: Cluster) -> Iterator[str]:
         yield f"-P {_word('project', options.project)}"
     if options.requeue is not None:
         yield f"-r {'y' if options.requeue else 'n'}"
-
-
-def _gpus(gpus: int | str, width: int, slots: int, resource: str) -> str:
-    """GPUs are counted for each slot, as all that is consumed."""
-    kind, _, number = str(gpus).rpartition(":")
-    wanted = int(number) * width
-    if wanted % slots:
-        raise ConfigError(
-            f"gpus={gpus!r} and {slots} slots: Grid Engine counts GPUs for each slot, these do not share out evenly",
-            hint=f"Ask for them in directives:, in the site's own way, like '-l {resource}=1'.",
-        )
-    if kind:
-        raise ConfigError(f"gpus={gpus!r}: Grid Engine knows no kinds of them", hint="Name the resource: gpu_resource.")
-    return f"{_word('gpu_resource', resource)}={wanted // slots}"
 
 
 def _word(name: str, value: str) -> str:

@@ -42,7 +42,7 @@ def commands(cluster: Cluster) -> Sequence[str]:
         "qconf -sconf | sed -n 's/^max_aj_tasks */max_aj_tasks|/p'",
         "qconf -sql | sed 's/^/queue|/'",
         "qconf -spl | sed 's/^/environment|/'",
-        f"qconf -sc | awk -v name={memory} '$1 == name || $2 == name {{ print \"memory|\" $6 }}'",
+        'qconf -sc | awk \'NF == 8 { print "resource|" $1 "|" $6; print "resource|" $2 "|" $6 }\'',
     )
     room = f"qstat -f -xml -F {memory} -U {user(cluster)}{where} | {awk(_INSTANCES)}"
     return [words(shell(cluster, command)) for command in (room, "; ".join(facts))]
@@ -71,7 +71,7 @@ def check(cluster: Cluster, site: Site, text: str) -> Sequence[Problem]:
         return [Problem("error", f"there is no qstat: {text.strip()[:300]}", hint)]
     return list(_unknown(cluster, text)) or [
         *_impossible(cluster),
-        *_memory(cluster, text),
+        *_counted(cluster, text),
         *_not_shared(cluster, site),
     ]
 
@@ -99,17 +99,21 @@ def _impossible(cluster: Cluster) -> Iterator[Problem]:
         yield Problem("error", f"no job with the default resources can run: {' '.join(said.split())[:500]}", hint)
 
 
-def _memory(cluster: Cluster, text: str) -> Iterator[Problem]:
-    """How the resource that memory is asked for as is counted (sge_complex(5))."""
-    options = cluster.options
-    name, counted = options.memory_resource, next(_told(text, "memory"), "")
-    if counted == "NO" and cluster.resources.memory:
+def _counted(cluster: Cluster, text: str) -> Iterator[Problem]:
+    """How the resources that memory and GPUs are asked for as are counted (sge_complex(5))."""
+    asked, options = cluster.resources, cluster.options
+    how = dict(told.partition("|")[::2] for told in _told(text, "resource"))
+    name = options.memory_resource
+    if how.get(name) == "NO" and asked.memory:
         hint = "A node may get more jobs than fit into it: ask the site which resource it counts (memory_resource)."
         yield Problem("warning", f"{name} limits the memory of a job, but is not counted", hint)
-    if counted in ("YES", "JOB") and options.memory_per_slot is not (counted == "YES"):
-        what, right = ("slot", "true") if counted == "YES" else ("job", "false")
+    if how.get(name) in ("YES", "JOB") and options.memory_per_slot is not (how[name] == "YES"):
+        what, right = ("slot", "true") if how[name] == "YES" else ("job", "false")
         hint = f"Set options: {{memory_per_slot: {right}}}, or a call of several cores asks for the wrong amount."
         yield Problem("warning", f"{name} is counted for each {what} here", hint)
+    if how.get(options.gpu_resource) == "YES" and asked.gpus and asked.cores > 1:
+        hint = f"Ask in directives: for what one slot needs, like '-l {options.gpu_resource}=1', in place of gpus."
+        yield Problem("warning", f"{options.gpu_resource} is counted for each slot here", hint)
 
 
 def _not_shared(cluster: Cluster, site: Site) -> Iterator[Problem]:
