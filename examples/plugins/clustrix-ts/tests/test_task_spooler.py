@@ -15,7 +15,7 @@ from conftest import Queue
 
 from clustrix_core.api.function import cluster
 from clustrix_core.config import ClusterConfig
-from clustrix_core.errors import ConfigError, JobCancelled, JobTimeout, SubmitRejected
+from clustrix_core.errors import ConfigError, JobCancelled, JobFailed, JobTimeout, SubmitRejected
 from clustrix_core.model import BackendInfo, Cluster, JobSpec, JobState, Resources
 from clustrix_core.testing import BackendContract, Bench
 
