@@ -7,24 +7,18 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from clustrix_core import batch, bundle
 from clustrix_core.batch.script import python
 from clustrix_core.errors import ConfigError, TransportError
-from clustrix_core.hookspecs import hookimpl
 from clustrix_core.model import (
     Cluster,
-    Fetched,
     JobHandle,
     JobSpec,
     JobState,
-    JobStatus,
-    LogChunk,
     Node,
-    Problem,
     Site,
 )
 from clustrix_core.resources import Resources
@@ -105,49 +99,6 @@ HOST = batch.Dialect(
 )
 
 
-@hookimpl
-def check(cluster: Cluster) -> Sequence[Problem]:
-    return batch.check(HOST, cluster)
-
-
-@hookimpl
-def provision(cluster: Cluster) -> Cluster:
-    return batch.provision(HOST, cluster)
-
-
-@hookimpl
-def render_script(job: JobSpec, cluster: Cluster) -> str:
-    return batch.render(HOST, job, cluster)
-
-
-@hookimpl
-def submit(job: JobSpec, script: str, cluster: Cluster) -> JobHandle:
-    return batch.submit(HOST, job, script, cluster)
-
-
-@hookimpl
-def find(job: JobSpec, cluster: Cluster) -> JobHandle | None:
-    return batch.find(HOST, job, cluster)
-
-
-@hookimpl
-def status(handles: Sequence[JobHandle], cluster: Cluster) -> Mapping[str, JobStatus]:
-    return batch.status(HOST, handles, cluster)
-
-
-@hookimpl
-def fetch(handles: Sequence[JobHandle], into: Path, cluster: Cluster) -> Mapping[str, Fetched]:
-    return batch.fetch(handles, into, cluster)
-
-
-@hookimpl
-def logs(handle: JobHandle, cluster: Cluster, since: int) -> LogChunk:
-    return batch.logs(handle, cluster, since)
-
-
-@hookimpl
-def cancel(handles: Sequence[JobHandle], cluster: Cluster) -> None:
-    batch.cancel(HOST, handles, cluster)
-
+check, provision, render_script, submit, find, status, fetch, logs, cancel = batch.hooks(HOST, __name__)
 
 __all__ = ["cancel", "check", "fetch", "find", "logs", "provision", "render_script", "status", "submit"]

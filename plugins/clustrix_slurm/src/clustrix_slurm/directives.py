@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-import shlex
 from collections.abc import Iterator, Sequence
 
+from clustrix_core import batch
 from clustrix_core.errors import ConfigError
 from clustrix_core.model import Cluster, JobSpec, format_time
 
@@ -23,7 +23,7 @@ def directives(job: JobSpec, cluster: Cluster) -> Sequence[str]:
     """Return the ``#SBATCH`` lines of a job."""
     if "\\" in (cluster.site.work_dir if cluster.site else cluster.work_dir):
         raise ConfigError("work_dir: Slurm writes no logs below a directory with a backslash in its name")
-    return [f"#SBATCH {option}" for option in [*_ours(job), *_resources(job), *_options(cluster), *_raw(job)]]
+    return [f"#SBATCH {option}" for option in [*_ours(job), *_resources(job), *_options(cluster), *_RAW.options(job)]]
 
 
 def _ours(job: JobSpec) -> Iterator[str]:
@@ -83,37 +83,10 @@ def _options(cluster: Cluster) -> Iterator[str]:
         yield "--requeue" if cluster.options.requeue else "--no-requeue"
 
 
-def _raw(job: JobSpec) -> Iterator[str]:
-    for line in job.resources.directives:
-        if not line.startswith("-"):
-            raise ConfigError(
-                f"directives: {line!r} is not an option of sbatch", hint='Write it like "--mail-type=END".'
-            )
-        for word in _words(line):
-            if _breaks(word):
-                raise ConfigError(
-                    f"directives: {word!r} would keep Clustrix from finding the job or its log again",
-                    hint="For another name there is name=, for another cluster a configuration of its own.",
-                )
-            if job.after and _depends(word):
-                raise ConfigError(f"directives: {word!r} and a job as an argument: Slurm keeps only one of the two")
-        yield line
-
-
 def _depends(word: str) -> bool:
     if word.startswith("--"):
         return "dependency".startswith(word[2:].partition("=")[0])
     return bool(re.match(r"-[HOQVhksv]*d", word))
-
-
-def _words(line: str) -> Sequence[str]:
-    """As sbatch splits them. To it a backslash escapes everywhere, to shells not between quotes: none is allowed."""
-    if "\\" in line:
-        raise ConfigError(f"directives: {line!r} holds a backslash, which Slurm does not read as shells do")
-    try:
-        return shlex.split(line)
-    except ValueError as error:
-        raise ConfigError(f"directives: {line!r}: {error}") from None
 
 
 def _breaks(word: str) -> bool:
@@ -121,3 +94,6 @@ def _breaks(word: str) -> bool:
         # sbatch takes any beginning of a name, and which are ambiguous depends on its version.
         return any(name.startswith(word[2:].partition("=")[0]) for name in _NOT_RAW)
     return bool(_NOT_RAW_SHORT.match(word))
+
+
+_RAW = batch.Raw("Slurm", "sbatch", "--mail-type=END", _breaks, _depends)
