@@ -88,14 +88,10 @@ def _parts(text: str) -> Mapping[str, str]:
 
 def _blocks(text: str, head: str) -> Iterator[tuple[str, Attributes]]:
     """Yield each thing that is described, with its attributes: lines ``    name = value`` below its own line."""
-    name, known = "", dict[str, str]()
-    for line in [*text.replace("\n\t", "").split("\n"), head + "\n"]:
-        if line.startswith(head) and line[:1].strip():
-            if name:
-                yield name, known
-            name, known = line[len(head) :].strip(), {}
-        elif found := re.fullmatch(r" +([\w.]+) = ?(.*)", line):
-            known[found[1]] = found[2].strip()
+    for block in re.split(r"^(?=\S)", text.replace("\n\t", ""), flags=re.MULTILINE):
+        first, _, rest = block.partition("\n")
+        if first.strip() and first.startswith(head):
+            yield first[len(head) :].strip(), dict(re.findall(r"^ +([\w.]+) = ?(.*)$", rest, re.MULTILINE))
 
 
 def _server(parts: Mapping[str, str]) -> Attributes:
