@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from clustrix_core.errors import (
         AuthenticationError,
         BackendNotInstalled,
+        BuildFailed,
         CancelledByCaller,
         CannotTravel,
         ClustrixError,
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AuthenticationError",
     "BackendNotInstalled",
+    "BuildFailed",
     "CancelledByCaller",
     "CannotTravel",
     "ClusterConfig",

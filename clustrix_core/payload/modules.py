@@ -103,7 +103,7 @@ def with_parents(name: str) -> Iterator[str]:
 
 def _wanted(code: CodeType, package: str) -> set[str]:
     found: set[str] = set()
-    for one in _imports(code):
+    for one in imports(code):
         try:
             name = importlib.util.resolve_name("." * one.level + one.name, package) if one.level else one.name
         except ImportError:  # it will fail over there as it would here
@@ -115,7 +115,8 @@ def _wanted(code: CodeType, package: str) -> set[str]:
 
 
 @functools.lru_cache(4096)
-def _imports(code: CodeType) -> tuple[Import, ...]:
+def imports(code: CodeType) -> tuple[Import, ...]:
+    """Return the import statements of code and of the code in it."""
     found = []
     for one in _codes(code):
         if _IMPORT not in one.co_code[::2]:
@@ -170,6 +171,7 @@ class Luggage:
     def __init__(self) -> None:
         self.filled: dict[str, tuple[str, dict[str, Any], dict[str, Any], dict[str, str]]] = {}
         self.sources: dict[str, tuple[bytes, str, bool]] = {}
+        self.codes: list[CodeType] = []  # of the sources
 
     def __contains__(self, name: str) -> bool:
         return name in self.filled or name in self.sources
@@ -197,6 +199,7 @@ class Luggage:
             code = compile(source, file, "exec", dont_inherit=True)
         except (SyntaxError, ValueError):  # who imports it there will be told
             return set()
+        self.codes.append(code)
         return _wanted(code, name if is_package else name.rpartition(".")[0])
 
     def check(self, functions: Iterable[FunctionType]) -> None:
@@ -214,7 +217,7 @@ class Luggage:
 def _attributes(function: FunctionType) -> Iterator[tuple[str, str]]:
     """Yield (module, variable) for what a function plainly takes from modules."""
     package = function.__globals__.get("__package__") or ""
-    for one in _imports(function.__code__):
+    for one in imports(function.__code__):
         name = f"{package.rsplit('.', one.level - 1)[0]}.{one.name}".strip(".") if one.level else one.name
         yield from ((name, part) for part in one.names)
     for code in _codes(function.__code__):

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _ERRORS = (
     "AuthenticationError",
     "BackendNotInstalled",
+    "BuildFailed",
     "CancelledByCaller",
     "CannotTravel",
     "ClustrixError",
