@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from clustrix_core import __version__ as __version__
 
 if TYPE_CHECKING:
+    from clustrix_core.api.environments import get_environment_info, get_environment_requirements
     from clustrix_core.api.executor import Executor
     from clustrix_core.api.function import cluster
     from clustrix_core.api.job import Job
@@ -95,6 +96,8 @@ __all__ = [
     "cluster",
     "configure",
     "current_job",
+    "get_environment_info",
+    "get_environment_requirements",
     "get_job",
     "jobs",
 ]
@@ -111,6 +114,8 @@ _HOMES = {
     "cluster": "clustrix_core.api.function",
     "configure": "clustrix_core.config",
     "current_job": "clustrix_core.worker.inside",
+    "get_environment_info": "clustrix_core.api.environments",
+    "get_environment_requirements": "clustrix_core.api.environments",
     "get_job": "clustrix_core.api.session",
     "jobs": "clustrix_core.api.session",
 }

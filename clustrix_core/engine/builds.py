@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from clustrix_core import environments, payload
+from clustrix_core.config import ClusterConfig
 from clustrix_core.engine import places
 from clustrix_core.engine.flight import Flight
 from clustrix_core.environments import Recipe
@@ -64,11 +66,19 @@ class Builds:
         """Finish what is being built."""
         self._pool.shutdown(wait=True)
 
+    def build(self, cluster: Cluster, recipe: Recipe, settings: ClusterConfig) -> Mapping[str, Any]:
+        """Have an environment built and wait for it; return what is known of it. Raises BuildFailed."""
+        assert cluster.site is not None
+        key = recipe.key(cluster.site)
+        job = (lambda line: self._as_job(line, key, recipe, settings)) if recipe.build == "job" else None
+        return environments.build(recipe, key, cluster, job)
+
     def _build(self, place: _Place, cluster: Cluster, recipe: Recipe) -> None:
         error: BaseException | None = None
         try:
-            job = (lambda line: self._as_job(line, place, recipe)) if recipe.build == "job" else None
-            environments.build(recipe, place[1], cluster, job)
+            with self._lock:
+                settings = places.from_json(self._waiting[place][0].entry.settings)
+            self.build(cluster, recipe, settings)
         except BaseException as raised:
             error = raised
         with self._lock:
@@ -81,13 +91,10 @@ class Builds:
             else:
                 self._engine.submissions.refuse(flight, _again(error) if isinstance(error, BuildFailed) else error)
 
-    def _as_job(self, line: str, place: _Place, recipe: Recipe) -> None:
+    def _as_job(self, line: str, key: str, recipe: Recipe, settings: ClusterConfig) -> None:
         """Run a shell line as a job of the same cluster and wait for its end. Raises what it ends with."""
         from clustrix_core.engine.engine import Request
 
-        with self._lock:
-            flight = self._waiting[place][0]
-        settings = places.from_json(flight.entry.settings)
         resources: Resources = settings.resources.but(modules=recipe.modules)
         done: Future[object] = Future()
 
@@ -95,7 +102,7 @@ class Builds:
             done.set_result(value) if error is None else done.set_exception(error)
 
         request = Request(
-            label=f"environment-{place[1]}",
+            label=f"environment-{key}",
             kind="command",
             settings=settings,
             resources=resources,

@@ -7,7 +7,7 @@ import logging
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,10 @@ from clustrix_core.batch.site import where
 from clustrix_core.config import home
 from clustrix_core.environments import changes, tools
 from clustrix_core.environments.recipe import Recipe
+from clustrix_core.environments.talk import Lines
 from clustrix_core.errors import BuildFailed, CommandError, TransportError
 from clustrix_core.model import Cluster
 from clustrix_core.transport import check
-from clustrix_core.worker.building import SAY
 
 log = logging.getLogger("clustrix.environments")
 TRIES = 5  # connections that may break during one build
@@ -32,7 +32,6 @@ _RECEIVE = (
     # Somebody else may have been faster.
     " for one in $new/*; do mv -- $one . 2>/dev/null; done; rm -rf $new"
 )
-Heard = Callable[[str, Any], None]
 
 
 def build(recipe: Recipe, key: str, cluster: Cluster, job: Callable[[str], None] | None = None) -> Mapping[str, Any]:
@@ -50,7 +49,7 @@ def build(recipe: Recipe, key: str, cluster: Cluster, job: Callable[[str], None]
         builder = f"{python(cluster)} worker/{bundle.digest()} environment {key} here"
         failed = _run(job, f"cd -- {directory} && exec {builder}")
         facts = talk.ask("stage")
-        if failed is not None and not facts and talk.failed is None:
+        if failed is not None and not (facts or talk.failed):
             raise failed
     return talk.ended(facts)
 
@@ -88,24 +87,25 @@ class _Talk:
     def ask(self, mode: str) -> Mapping[str, Any]:
         """Say what is wanted, until it is there or has failed; return what is known of it where it is there."""
         for _ in range(3):
-            self._needed = ()
-            self._exchange(mode)
-            if not self._needed:
+            needed = self._exchange(mode)
+            if not needed:
                 return self.facts or {}
-            self._send(self._needed)
+            self._send(needed)
         raise BuildFailed("files that were sent did not arrive", cluster=self.cluster.name, environment=self.key)
 
-    def _exchange(self, mode: str) -> None:
-        self.facts = self.failed = None
+    def _exchange(self, mode: str) -> Sequence[Mapping[str, str]]:
+        """Listen to the end; return the files that have to be sent before."""
+        self.facts, self.failed, self._needed = None, None, ()
         for left in reversed(range(TRIES)):
             try:
                 self._once(mode)
-                return
+                break
             except TransportError as error:
                 if not left:
                     raise
                 log.info("%s: asking for environment %s again: %s", self.cluster.name, self.key, error)
                 time.sleep(_PAUSE)
+        return self._needed
 
     def _once(self, mode: str) -> None:
         load = "; ".join(modules(self.cluster.resources)) or ":"
@@ -115,7 +115,7 @@ class _Talk:
         )
         files = {name: _plain(file) for name, file in self._files.items()}
         recipe = json.dumps({**self.recipe.to_json(), **files}).encode()
-        lines = _Lines(self._hear)
+        lines = Lines(self._hear)
         completed = self.cluster.transport.run(command, [recipe], lines.feed)
         if not lines.heard:
             check(completed, f"building the environment {self.recipe.name}", cluster=self.cluster.name)
@@ -167,31 +167,6 @@ class _Talk:
 
 def _plain(file: Any) -> dict[str, str] | None:
     return {"name": file.name, "sha256": file.sha256} if file else None
-
-
-class _Lines:
-    """Reads what a builder says; what modules and login shells say in between is nobody's business."""
-
-    def __init__(self, hear: Heard) -> None:
-        self.heard = 0
-        self._hear, self._rest = hear, b""
-
-    def feed(self, data: bytes) -> None:
-        *whole, self._rest = (self._rest + data).split(b"\n")
-        for line in whole:
-            for word, what in _said(line.decode("utf-8", "replace")):
-                self.heard += 1
-                self._hear(word, what)
-
-
-def _said(line: str) -> Iterator[tuple[str, Any]]:
-    begin, _, rest = line.partition(" ")
-    word, _, text = rest.partition(" ")
-    if begin == SAY:
-        try:
-            yield word, json.loads(text)
-        except ValueError:
-            raise CommandError(f"the builder's answer is damaged: {line[:200]!r}", transient=True) from None
 
 
 def _tell(text: str) -> None:

@@ -88,6 +88,11 @@ def pin(one: Distribution, wheels: Path) -> Pin:
     return Pin(f"{name} @ {url}")
 
 
+def installed() -> list[Distribution]:
+    """Return all that is installed here, by name."""
+    return [one for _, one in sorted(_installed().items())]
+
+
 def _installed() -> Mapping[str, Distribution]:
     return _looked_up(_state())[0]
 
