@@ -73,8 +73,8 @@ class Site:
 
     ``work_dir`` is absolute; ``python`` is (major, minor) of the interpreter that will run the calls;
     ``default_time`` is the walltime in seconds of a job that asks for none (None: unknown or unlimited);
-    ``interpreter`` tells that interpreter from others: its whole version, its platform, its path.
-    ``seen`` is the client's clock, seconds since the epoch.
+    ``seen`` is the client's clock, seconds since the epoch; ``interpreter`` tells that interpreter from others: its
+    whole version, its platform and its path.
     """
 
     work_dir: str
@@ -84,8 +84,8 @@ class Site:
     max_array: int | None = None
     default_time: int | None = None
     scheduler: str = ""
-    interpreter: str = ""
     seen: float = 0.0
+    interpreter: str = ""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

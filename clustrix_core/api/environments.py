@@ -52,10 +52,9 @@ class Environments:
         found = [one for one in self.all() if key and one.key.startswith(key)]
         if len(found) == 1:
             return found[0]
-        said = (
-            f"{key!r} is short for {', '.join(one.key for one in found)}" if found else f"there is none named {key!r}"
-        )
-        raise ConfigError(f"environments: {said}", cluster=self.cluster.name, hint="`clustrix env ls` lists them.")
+        several = ", ".join(one.key for one in found)
+        said = f"{key!r} is short for {several}" if found else f"there is no environment {key!r}"
+        raise ConfigError(said, cluster=self.cluster.name, hint="`clustrix env ls` lists them.")
 
     def log(self, key: str) -> str:
         """Return the end of the log of the last build."""

@@ -58,7 +58,7 @@ def show(key: str, with_log: bool) -> None:
 
 
 @command.command("build", cls=Command, params=[cluster_option()])
-@click.argument("what", metavar="[FILE.py[:FUNCTION]]", required=False)
+@click.argument("what", metavar="FILE.py[:FUNCTION]", required=False)
 @click.option("-e", "--environment", multiple=True, metavar="TEXT", help="Instead of what is configured.")
 def build(what: str | None, environment: tuple[str, ...]) -> None:
     """Build the environment of a cluster, or of a function where it is auto, and print its key.

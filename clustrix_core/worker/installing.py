@@ -79,11 +79,12 @@ class Runner:
         except OSError as error:
             raise Failed("%s cannot be run: %s" % (argv[0], error.strerror))
         said = b""
-        assert process.stdout is not None
-        for line in process.stdout:
-            self._log.write(line)
-            said += line
-        if process.wait():
+        with process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                self._log.write(line)
+                said += line
+        if process.returncode:
             with open(self._log.name, "rb") as file:
                 file.seek(start)
                 words = file.read().decode("utf-8", "replace").strip()
