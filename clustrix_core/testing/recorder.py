@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import Any
 
 from clustrix_core import hookspecs
@@ -20,6 +19,13 @@ class HookCall:
     arguments: Mapping[str, Any]
     answer: Any = None
     error: BaseException | None = None
+
+
+class _Plugin:
+    """What is registered: attributes, and a hash, which pluggy asks of plugins."""
+
+    def __init__(self, hooks: Mapping[str, Callable[..., Any]]) -> None:
+        vars(self).update(hooks)
 
 
 class Recorder(list[HookCall]):
@@ -38,7 +44,7 @@ class Recorder(list[HookCall]):
         """Begin to record what the plugins of this registry are asked."""
         wrappers = {hook: self._wrapper(hook) for hook in JOBS | MACHINES}
         heard = {hook: self._listener(hook) for hook in LISTENERS}
-        plugins.register(SimpleNamespace(**wrappers, **heard), name)
+        plugins.register(_Plugin({**wrappers, **heard}), name)
 
     def _wrapper(self, hook: str) -> Callable[..., Any]:
         signature = inspect.signature(getattr(hookspecs, hook))

@@ -48,6 +48,11 @@ class Subject:
     patience: ClassVar[float] = 60.0
     """Seconds that a short job may take here, waiting included."""
 
+    @property
+    def lasting(self) -> str:
+        """A command that outlives its test."""
+        return f"sleep {3 * self.patience:g}"
+
     @pytest.fixture
     def cluster(self) -> ClusterConfig:
         """The cluster to try the plugin on: every class has its own."""
