@@ -76,49 +76,7 @@ def describe_backend():
     return BackendInfo(NAME, Options, "a toy without a queue")
 
 
-@hookimpl
-def check(cluster):
-    return batch.check(TOY, cluster)
-
-
-@hookimpl
-def provision(cluster):
-    return batch.provision(TOY, cluster)
-
-
-@hookimpl
-def render_script(job, cluster):
-    return batch.render(TOY, job, cluster)
-
-
-@hookimpl
-def submit(job, script, cluster):
-    return batch.submit(TOY, job, script, cluster)
-
-
-@hookimpl
-def find(job, cluster):
-    return batch.find(TOY, job, cluster)
-
-
-@hookimpl
-def status(handles, cluster):
-    return batch.status(TOY, handles, cluster)
-
-
-@hookimpl
-def fetch(handles, into, cluster):
-    return batch.fetch(handles, into, cluster)
-
-
-@hookimpl
-def logs(handle, cluster, since):
-    return batch.logs(handle, cluster, since)
-
-
-@hookimpl
-def cancel(handles, cluster):
-    batch.cancel(TOY, handles, cluster)
+check, provision, render_script, submit, find, status, fetch, logs, cancel = batch.hooks(TOY, __name__)
 '''
 
 
