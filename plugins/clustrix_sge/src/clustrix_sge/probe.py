@@ -69,11 +69,11 @@ def check(cluster: Cluster, site: Site, text: str) -> Sequence[Problem]:
     if not list(_told(text, "version")):
         hint = "Is this a login node? If a profile sets Grid Engine up, name its settings.sh: options: {settings: …}"
         return [Problem("error", f"there is no qstat: {text.strip()[:300]}", hint)]
-    return list(_unknown(cluster, text)) or [
-        *_impossible(cluster),
-        *_counted(cluster, text),
-        *_not_shared(cluster, site),
-    ]
+    found = [*_unknown(cluster, text), *_counted(cluster, text)]
+    for ask in (_impossible, _not_shared):
+        if not any(problem.severity == "error" for problem in found):
+            found += ask(cluster, site)
+    return found
 
 
 def _unknown(cluster: Cluster, text: str) -> Iterator[Problem]:
@@ -89,7 +89,7 @@ def _unknown(cluster: Cluster, text: str) -> Iterator[Problem]:
         yield Problem("error" if asked.cores > 1 else "warning", missing, hint)
 
 
-def _impossible(cluster: Cluster) -> Iterator[Problem]:
+def _impossible(cluster: Cluster, site: Site) -> Iterator[Problem]:
     """Ask Grid Engine itself: it verifies a job without taking it, as if it was empty."""
     job = JobSpec("0" * 16, "doctor", cluster.resources)
     asked = _qsub(cluster, job, "-w", "v", "true")

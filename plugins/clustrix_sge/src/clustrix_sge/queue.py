@@ -87,7 +87,7 @@ def read_job_id(answer: str) -> str:
 def _ask(cluster: Cluster) -> str:
     before = f"before=$(date -d '-{WAITS} seconds' +%Y-%m-%dT%H:%M:%S)"
     return (
-        f"said=$(qstat -xml -u {user(cluster)} -s prs) || exit;"
+        f"said=$(qstat -xml -u {user(cluster)} -s prs </dev/null) || exit;"
         f" rows=$({{ cat; echo =; printf '%s\\n' \"$said\"; }} | {awk(_ROWS, before)}) ||"
         " { echo qstat has not answered with a list of jobs >&2; exit 1; };"
         ' part() { printf \'%s\\n\' "$rows" | sed -n "s/^$1|//p"; }'
@@ -104,7 +104,7 @@ def qstat(handles: Sequence[JobHandle], cluster: Cluster) -> Sequence[str]:
     return shell(
         cluster,
         f'{_ask(cluster)}; printf \'%s\\n\' "$rows"; [ -n "$(part why)" ] || exit 0; drop=$(part drop); rows=$({why});'
-        f' printf "%s\\n" "$rows"; [ -z "$drop" ] || {{ {mark}; qdel $drop >/dev/null 2>&1; }}; exit 0',
+        f' printf "%s\\n" "$rows"; [ -z "$drop" ] || {{ {mark}; qdel $drop </dev/null >/dev/null 2>&1; }}; exit 0',
     )
 
 
