@@ -36,6 +36,9 @@ class Subject:
     options: ClassVar[Mapping[str, Any]] = {}
     """Options of the backend for golden scripts, where it has some that must be given."""
 
+    full: ClassVar[Mapping[str, Any]] = {}
+    """Resources that are otherwise in the golden script ``full``; None: not at all."""
+
     directives: ClassVar[Sequence[str]] = ()
     """A few raw options that the scheduler knows, for the golden script ``full``."""
 
