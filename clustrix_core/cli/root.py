@@ -24,6 +24,7 @@ COMMANDS = (
     ("Set up", "doctor", "doctor:command", "Look for what keeps jobs from running on a cluster."),
     ("Set up", "config", "settings:command", "Show, check or describe the configuration."),
     ("Set up", "plugins", "plugins:command", "List the plugins, also those that are broken."),
+    ("Set up", "plugin", "plugin_new:command", "Begin a plugin of your own."),
     ("Set up", "completion", "completion:command", "Print the line that switches shell completion on."),
 )
 _PLACES = {name: place for _, name, place, _ in COMMANDS}
