@@ -91,7 +91,7 @@ class Dispatch:
         caller = manager.subset_hook_caller(hook, remove_plugins=self.plugins.others(cluster.backend))
         with self._answers.of_one_call() as answers:
             try:
-                return caller(cluster=cluster, **arguments)
+                answer = caller(cluster=cluster, **arguments)
             except Exception as error:
                 if answers:
                     _log.exception("%s: a wrapper of %s raised after the backend had answered", cluster.name, hook)
@@ -101,6 +101,10 @@ class Dispatch:
                         if getattr(error, name) is None:
                             setattr(error, name, value)
                 raise
+        if answer is None and answers and answers[-1] is not None:  # taken for the truth, it would mean a second job
+            _log.error("%s: a wrapper of %s returned None: it ends with `return (yield)`", cluster.name, hook)
+            return answers[-1]
+        return answer
 
     def _of_each(
         self, hook: str, kind: type, handles: Sequence[JobHandle], cluster: Cluster, **arguments: Any

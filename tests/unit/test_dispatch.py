@@ -202,12 +202,15 @@ def test_a_hook_that_promises_a_value_must_give_one(hook: str, answer: str) -> N
     assert (raised.value.plugin, raised.value.cluster) == ("toy", "here")
 
 
-@pytest.mark.parametrize("hook", sorted(PROMISED))
-def test_a_wrapper_that_swallows_the_answer_is_found_out(hook: str) -> None:
+@pytest.mark.parametrize("hook", [*sorted(PROMISED), "find"])
+def test_a_wrapper_that_swallows_the_answer_is_found_out(hook: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Believed, a `find` that was swallowed would mean a second job."""
     source = toys.HEAD + f"\n@hookimpl(wrapper=True)\ndef {hook}(cluster):\n    yield\n"
-    asked = dispatch(toys.backend("toy"), toys.module("careless", source))
-    with pytest.raises(PluginError, match=f"'{hook}' of the backend 'toy' answered None"):
-        PROMISED[hook](asked, toys.cluster())
+    more = "@hookimpl\ndef find(job, cluster): return JobHandle(job.id, job.name, 'toy-1')\n"
+    ask = {**PROMISED, "find": lambda asked, cluster: asked.find(toys.job(), cluster)}[hook]
+    quiet, careless = toys.backend("toy", more=more), toys.module("careless", source)
+    assert ask(dispatch(quiet, careless), toys.cluster()) == ask(dispatch(quiet), toys.cluster())
+    assert f"here: a wrapper of {hook} returned None: it ends with `return (yield)`" in caplog.text
 
 
 def test_find_cancel_and_release_may_answer_nothing() -> None:
