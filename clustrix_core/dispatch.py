@@ -31,9 +31,7 @@ class Dispatch:
 
     def __init__(self, plugins: Plugins) -> None:
         self.plugins = plugins
-        self._answers = _Answers()
-        # Outside of the journal: a handle that could not be written down is no answer yet.
-        plugins.register_innermost(self._answers, f"clustrix-answers-{id(self._answers):x}", outside=True)
+        self._answers = _answers_of(plugins)
 
     def backend(self, name: str) -> BackendInfo:
         return self.plugins.backend(name)
@@ -140,6 +138,17 @@ class Dispatch:
                 heard.function(*[arguments[name] for name in heard.argnames])
             except Exception:
                 _log.exception("plugin %r: %s raised", heard.plugin_name, hook)
+
+
+def _answers_of(plugins: Plugins) -> _Answers:
+    """Return what listens to these plugins' answers: one for all who ask them."""
+    for plugin, _ in plugins.innermost:
+        if isinstance(plugin, _Answers):
+            return plugin
+    answers = _Answers()
+    # Outside of the journal: a handle that could not be written down is no answer yet.
+    plugins.register_innermost(answers, "clustrix-answers", outside=True)
+    return answers
 
 
 class _Answers:

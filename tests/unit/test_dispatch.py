@@ -131,6 +131,14 @@ def test_what_could_not_be_journalled_is_no_answer(tmp_path: Path) -> None:
         asked.submit(toys.job(), "#!", toys.cluster())
 
 
+def test_who_asks_the_same_plugins_listens_once() -> None:
+    plugins = Plugins()
+    plugins.register(toys.backend("toy"), "toy")
+    for _ in range(3):
+        assert Dispatch(plugins).submit(toys.job(), "#!", toys.cluster()) == toys.HANDLE
+    assert len(plugins.innermost) == 1
+
+
 @pytest.mark.parametrize("order", ["", ", trylast=True", ", tryfirst=True"])
 @pytest.mark.parametrize("hook", sorted(JOBS | MACHINES))
 def test_a_wrapper_that_raises_after_the_answer_does_not_take_it_away(hook: str, order: str) -> None:
