@@ -158,7 +158,7 @@ def test_what_a_sge_request_file_may_say_is_said_otherwise(sge: Scheduler, grid:
     sge.answer("qsub", out="4\n")
     clustrix_sge.submit(job(), "#!/bin/bash\n", grid)
     words = " ".join(sge.calls[0].argv)
-    assert all(option in words for option in ("-terse", "-C #$", "-b n", "-sync n")) and "-clear" not in words
+    assert all(option in words for option in ("-terse", "-C #$", "-b n")) and "-clear" not in words
 
 
 @pytest.mark.parametrize(
@@ -745,6 +745,13 @@ def test_doctor_knows_how_resources_are_counted(
 ) -> None:
     (found,) = problems(sge, work_dir, facts(**known), **more)
     assert said in found
+
+
+def test_doctor_finds_what_keeps_qsub_from_coming_back(sge: Scheduler, work_dir: Path, tmp_path: Path) -> None:
+    (tmp_path / "home/.sge_request").write_text("-m e\n-P physics -sync  yes\n")
+    assert problems(sge, work_dir)[0].startswith("error: ~/.sge_request holds -sync y")
+    (tmp_path / "home/.sge_request").write_text("-m e\n-sync n\n")
+    assert problems(sge, work_dir) == []
 
 
 def test_doctor_finds_a_host_that_is_no_login_node(sge: Scheduler, work_dir: Path) -> None:

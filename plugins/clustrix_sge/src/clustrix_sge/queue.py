@@ -11,8 +11,8 @@ from clustrix_core.errors import TransportError
 from clustrix_core.model import Cluster, JobHandle, JobState
 from clustrix_sge.programs import OURS, XML, awk, shell, user
 
-# What a ~/.sge_request may hold and would change how the script is read, or keep qsub from coming back.
-QSUB = ("qsub", "-terse", "-C", "#$", "-b", "n", "-sync", "n")
+# Not what a ~/.sge_request says of how scripts are read.
+QSUB = ("qsub", "-terse", "-C", "#$", "-b", "n")
 # qsub fails with these although qmaster may have accepted the job.
 UNSURE = re.compile(
     "commlib error|unable to (send message|contact)|got (send|read|select) error|timeout", re.IGNORECASE
