@@ -114,6 +114,8 @@ class ScriptContract(Subject):
                 f"{changed}\nIf that is meant: `pytest --clustrix-accept` (or CLUSTRIX_ACCEPT=1) writes {file} anew; "
                 "read the difference before you commit it."
             )
+        over = sorted(path.name for path in folder.glob("*.sh") if path.stem not in written)
+        assert over == [], f"{', '.join(over)} in {folder}: nobody writes them any more, remove them"
 
     def test_rendering_is_pure(self, info: BackendInfo, plugins: Plugins, written: Mapping[str, str]) -> None:
         """``render_script`` returns the same text for the same job, runs nothing and reads no file."""
