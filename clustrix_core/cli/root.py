@@ -13,6 +13,7 @@ from clustrix_core.cli.state import State, cluster_option, everywhere
 COMMANDS = (
     ("Run", "run", "run:command", "Run a function of a file, or a shell command, as a job."),
     ("Run", "render", "render:command", "Print the script of a job; nothing is submitted."),
+    ("Run", "explain", "explain:command", "Say what a function reaches, and what of it travels."),
     ("Jobs", "jobs", "jobs:command", "List your jobs."),
     ("Jobs", "status", "status:command", "Tell what is known of a job."),
     ("Jobs", "logs", "logs:command", "Print what a job has written."),

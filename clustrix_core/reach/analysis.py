@@ -19,6 +19,8 @@ from clustrix_core.reach.walk import Visit, Walk
 from clustrix_core.reach.world import World
 from clustrix_core.resources import nearest
 
+_CALLED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+
 
 def of_function(function: Callable[..., Any], limits: Limits = Limits()) -> Reach:  # noqa: B008 - frozen
     """Return what a function of this process reaches, decorated with ``@cluster`` or not.
@@ -44,7 +46,9 @@ def of_file(file: str, name: str, limits: Limits = Limits()) -> Reach:  # noqa: 
         problem = source.problem if source is not None else "is not there"
         raise ConfigError(f"{os.path.basename(file)} {problem}", file=path, line=source.line if source else None)
     node = Definition(module, name)
-    found = [one for one in static.meanings(world, node) if not isinstance(one.meaning, ast.expr)]
+    found = [one for one in static.meanings(world, node) if isinstance(one.meaning, _CALLED)]
+    if not found and name in world.bindings(module).names:
+        raise ConfigError(f"{name!r} of {os.path.basename(file)} is not defined there as a function", file=path)
     if not found:
         raise ConfigError(f"{os.path.basename(file)} has no function {name!r}", hint=_known(world, module, name))
     return _reach(world, Edge(node, f"{module}.{name}", Place(path, found[0].line)))
@@ -86,7 +90,7 @@ def _known(world: World, module: str, name: str) -> str:
     known = [
         one
         for one, found in world.bindings(module).names.items()
-        if any(isinstance(each.meaning, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) for each in found)
+        if any(isinstance(each.meaning, _CALLED) for each in found)
     ]
     return nearest(name, known) if known else "It defines no function at all."
 
@@ -196,4 +200,5 @@ def _missing(walk: Walk) -> Iterator[Unsure]:
     for name, visit in _modules(walk, "missing"):
         if name not in seen:
             seen.add(name)
-            yield Unsure(f"there is no module {name!r} here", visit.edge.place, visit.why)
+            sure = {Need.CERTAIN: "", Need.OPTIONAL: "; it is optional"}.get(visit.need, "; it may not be needed")
+            yield Unsure(f"there is no module {name!r} here{sure}", visit.edge.place, visit.why)

@@ -26,7 +26,7 @@ def named(world: World, module: str, node: ast.AST) -> Iterator[tuple[str | None
     None stands for one whose name is computed. What only leads to a file, such as the module's own folder, is left out.
     """
     source = world.source(module)
-    if source is None or not _signs(world, module, node):
+    if source is None or not _may_name_files(world, module, source.tree):
         return
     reader = _Paths(world, module, _assigned(node))
     home = os.path.join(os.path.realpath(os.path.dirname(source.file)), "")
@@ -46,18 +46,16 @@ def _is_data(path: str) -> bool:
     return not path.endswith((".py", ".pyc")) and os.path.exists(path)
 
 
-def _signs(world: World, module: str, node: ast.AST) -> bool:
+def _may_name_files(world: World, module: str, tree: ast.AST) -> bool:
     """Return whether it is worth looking: most code names no files of its own."""
-    source = world.source(module)
-    trees = [node, source.tree] if source is not None else [node]
-    imports = (one.meaning for names in world.bindings(module).names.values() for one in names)
-    if any(isinstance(one, Import) and world.find(module).absolute(one) != one.name for one in imports):
-        return True  # what it imports from its neighbours may be a path
-    return any(
-        getattr(one, "id", None) in _SIGNS or getattr(one, "attr", None) in _SIGNS
-        for tree in trees
-        for one in ast.walk(tree)
-    )
+    if module not in world.finds_files:
+        imports = (one.meaning for names in world.bindings(module).names.values() for one in names)
+        near = any(isinstance(one, Import) and world.find(module).absolute(one) != one.name for one in imports)
+        # What a module imports from its neighbours may be a path.
+        world.finds_files[module] = near or any(
+            getattr(one, "id", None) in _SIGNS or getattr(one, "attr", None) in _SIGNS for one in ast.walk(tree)
+        )
+    return world.finds_files[module]
 
 
 def _assigned(node: ast.AST) -> dict[str, ast.expr]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from clustrix_core.reach import bytecode, data, own, static, uses
 from clustrix_core.reach.graph import Doubt, Edge, File, Live, Module, Need, Place
+from clustrix_core.reach.shelf import Function
 from clustrix_core.reach.static import Found
 from clustrix_core.reach.world import World
 
@@ -203,20 +204,11 @@ def _read(world: World, function: FunctionType) -> tuple[ast.AST | None, uses.Us
 _annotations_flag = __future__.annotations.compiler_flag
 
 
-def _node(world: World, code: CodeType) -> uses.Function | None:
+def _node(world: World, code: CodeType) -> Function | None:
     """Return the one function of the source that begins where the code says."""
-    tree = world.shelf.source(code.co_filename).tree
-    found = [
-        node for node in ast.walk(tree) if isinstance(node, uses.Function) and _begins(node) == code.co_firstlineno
-    ]
+    found = world.shelf.functions(code.co_filename, code.co_firstlineno)
     named = [node for node in found if getattr(node, "name", "<lambda>") == code.co_name]
     return named[0] if len(named) == 1 else None
-
-
-def _begins(node: uses.Function) -> int:
-    decorators = [one.lineno for one in getattr(node, "decorator_list", ())]
-    first: int = min([node.lineno, *decorators])
-    return first
 
 
 # -- classes and other values

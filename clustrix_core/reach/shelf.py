@@ -9,14 +9,16 @@ import sys
 import warnings
 from dataclasses import dataclass
 
+Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+
 
 @dataclass(frozen=True)
 class Limits:
     """How much source is read: bytes of one file, files, and bytes of all."""
 
-    file: int = 4_000_000
-    files: int = 1_000
-    bytes: int = 32_000_000
+    file: int = 2_000_000
+    files: int = 500
+    bytes: int = 8_000_000
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class Shelf:
         self.bytes = 0
         self.full = False
         self._sources: dict[str, Source] = {}
+        self._functions: dict[str, dict[int, list[Function]]] = {}
 
     def source(self, file: str) -> Source:
         """Return a file, parsed. Whatever is in it, nothing is raised."""
@@ -45,6 +48,17 @@ class Shelf:
             text, problem = self._read(file)
             self._sources[file] = _parsed(file, text) if text is not None else _empty(file, problem)
         return self._sources[file]
+
+    def functions(self, file: str, line: int) -> list[Function]:
+        """Return the functions of a file that begin in a line, the first of their decorators being a part of them."""
+        if file not in self._functions:
+            index: dict[int, list[Function]] = {}
+            for node in ast.walk(self.source(file).tree):
+                if isinstance(node, Function):
+                    begin = min([node.lineno, *(one.lineno for one in getattr(node, "decorator_list", ()))])
+                    index.setdefault(begin, []).append(node)
+            self._functions[file] = index
+        return self._functions[file].get(line, [])
 
     def _read(self, file: str) -> tuple[bytes | str | None, str]:
         if self.files >= self.limits.files:

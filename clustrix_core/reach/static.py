@@ -11,6 +11,7 @@ from clustrix_core.reach.bindings import Binding
 from clustrix_core.reach.bytecode import Import
 from clustrix_core.reach.graph import Definition, Doubt, Edge, File, Module, Need, Place
 from clustrix_core.reach.names import Target, Unclear
+from clustrix_core.reach.shelf import Function
 from clustrix_core.reach.values import held
 from clustrix_core.reach.world import World
 
@@ -111,7 +112,7 @@ class Reading:
         for expression in (*node.args.defaults, *node.args.kw_defaults, *evaluated):
             yield from self.value(expression)
 
-    def body(self, node: uses.Function, inner: int = 0) -> Found:
+    def body(self, node: Function, inner: int = 0) -> Found:
         """Yield what a function takes when it runs; ``inner``: only what the functions in it do."""
         read = uses.of(node, self._postponed)
         for use in read.names:

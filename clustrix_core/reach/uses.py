@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 
 from clustrix_core.reach.bytecode import Import
 from clustrix_core.reach.scopes import Scope, bound
+from clustrix_core.reach.shelf import Function
 
 UNKNOWN = "*"  # in a chain: an attribute whose name is computed
 
-Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 _IMPORT_ERRORS = {"ImportError", "ModuleNotFoundError", "Exception", "BaseException"}
 _AT_RUN_TIME = {
     "exec": "exec runs code that is only text",

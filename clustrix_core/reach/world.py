@@ -50,6 +50,7 @@ class World:
     ) -> None:
         self.shelf = shelf
         self.live = live
+        self.finds_files: dict[str, bool] = {}  # modules that may name files by their own place
         self._folders = [*folders]
         self._first = first
         self._found: dict[str, Found] = {}
