@@ -41,10 +41,10 @@ class Recorder(list[HookCall]):
         return [call.hook for call in self]
 
     def listen(self, plugins: Plugins, name: str = "recorder") -> None:
-        """Begin to record what the plugins of this registry are asked."""
+        """Begin to record what these plugins are asked and what the caller gets: outside of other wrappers."""
         ears = _Ears()
         for hook in JOBS | MACHINES:
-            setattr(ears, hook, hookspecs.hookimpl(wrapper=True)(self._wrapper(hook)))
+            setattr(ears, hook, hookspecs.hookimpl(wrapper=True, tryfirst=True)(self._wrapper(hook)))
         for hook in LISTENERS:
             setattr(ears, hook, hookspecs.hookimpl(self._listener(hook)))
         plugins.register(ears, name)

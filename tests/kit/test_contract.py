@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from clustrix_core.plugins import JOBS, MACHINES
 from clustrix_core.testing import BackendContract
 from tests.kit import toy
 from tests.kit.bad import BAD
@@ -26,6 +28,7 @@ from pathlib import Path
 import pytest
 
 from clustrix_core.config import ClusterConfig
+from clustrix_core.plugins import JOBS, MACHINES
 from clustrix_core.testing import BackendContract
 
 
@@ -116,6 +119,12 @@ def test_a_bad_plugin_is_found_out(name: str, said: Said) -> None:
 
 def test_there_is_a_bad_plugin_for_every_promise() -> None:
     assert sorted({bad.test for bad in BAD.values()}) == PROMISES
+
+
+@pytest.mark.parametrize("hook", sorted(JOBS | MACHINES | {"describe_backend"}))
+def test_every_hook_is_held_to_something(hook: str) -> None:
+    own = [bad for bad in BAD.values() if re.search(rf"\bdef {hook}\(", bad.more)]
+    assert own, f"no bad plugin has a {hook} of its own"
 
 
 @pytest.mark.parametrize("promise", PROMISES)
