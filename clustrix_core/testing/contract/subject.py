@@ -76,10 +76,10 @@ class Subject:
     def holdings(self, cluster: Cluster) -> object:
         """Return what ``provision`` has taken: brought up again, it must be the same.
 
-        Here the files of work_dir. Override it for a backend that takes machines.
+        Here what lies in work_dir, but for jobs. Override it for a backend that takes machines.
         """
         assert cluster.site is not None
-        listing = cluster.transport.run(f"cd -- {Bench.quoted(cluster.site.work_dir)} && find . -type d | sort")
+        listing = cluster.transport.run(f"cd -- {Bench.quoted(cluster.site.work_dir)} && ls -d -- * worker/*")
         assert listing.returncode == 0, listing.error
         return listing.text
 
