@@ -105,7 +105,7 @@ class Luggage:
         self.sources[name] = (source, file or f"<{name}>", is_package)
         try:
             code = compile(source, file, "exec", dont_inherit=True)
-        except (SyntaxError, ValueError):  # who imports it there will be told
+        except (SyntaxError, ValueError, RecursionError, MemoryError):  # who imports it there will be told
             return set()
         return _wanted(code, name if is_package else name.rpartition(".")[0])
 

@@ -213,6 +213,12 @@ def test_a_broken_module_is_a_syntax_error_there(write: Any, run: Any) -> None:
         run(made("def f():\n    import broken"))
 
 
+def test_a_module_that_is_nested_too_deeply_fails_there(write: Any, run: Any) -> None:
+    write(deep="x = " + "-" * 100_000 + "1\n")
+    with pytest.raises((MemoryError, RecursionError)):
+        run(made("def f():\n    import deep"))
+
+
 def test_which_modules_are_own(write: Any) -> None:
     write(helpers="", space__one="")
     import helpers
