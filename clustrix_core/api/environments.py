@@ -97,7 +97,7 @@ def build(options: Options, function: Callable[..., Any] | None = None) -> tuple
     """
     settings, engine = session.settings_for(options), session.engine()
     resources = settings.resources.but(**options.resources)
-    recipe = session.recipe_for(options, settings, resources, _reached(function) if function else ())
+    recipe = session.recipe_for(options, settings, resources, lambda: _reached(function) if function else ())
     if recipe is None:
         raise ConfigError(
             "there is nothing to install", hint="Set environment:; auto needs a function that imports something."
@@ -111,7 +111,7 @@ def _reached(function: Callable[..., Any]) -> Collection[str]:
     from clustrix_core import payload
 
     with _scratch() as path:
-        return payload.pack(path / "payload", function, [], {})
+        return payload.pack(path / "payload", function, [], {}) | session.imports_of(function)
 
 
 @contextmanager

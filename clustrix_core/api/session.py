@@ -84,7 +84,7 @@ def submit(
         resources=resources,
         calls=len(calls),
         pack=pack,
-        recipe=lambda: recipe_for(options, settings, resources, reached),
+        recipe=lambda: recipe_for(options, settings, resources, lambda: {*reached, *imports_of(function)}),
         after=lambda: producers.ids,
         sources=payload.sources(function),
         chunk=options.chunk,
@@ -94,13 +94,23 @@ def submit(
 
 
 def recipe_for(
-    options: Options, settings: config.ClusterConfig, resources: Resources, reached: Iterable[str] = ()
+    options: Options,
+    settings: config.ClusterConfig,
+    resources: Resources,
+    reached: Callable[[], Iterable[str]] = tuple,
 ) -> Recipe | None:
     """Return what must be installed for a job; None for nothing. Raises ConfigError."""
     from clustrix_core import environments
 
     asked = settings.environment if options.environment is None else options.environment
     return None if asked == "none" else environments.recipe(asked, settings, resources, reached)
+
+
+def imports_of(function: Callable[..., Any]) -> set[str]:
+    """Return the installed modules that a function reaches, as far as its source and what it is bound to tell."""
+    from clustrix_core.reach import analysis
+
+    return {module for one in analysis.of_function(function).installed for module in one.modules}
 
 
 def settings_for(options: Options) -> config.ClusterConfig:

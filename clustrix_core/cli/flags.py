@@ -86,7 +86,7 @@ def environment_option() -> click.Option:
         metavar="TEXT",
         expose_value=False,
         callback=keep,
-        help="What is installed for it, instead of what is configured: auto, a requirements file, several requirements.",
+        help="What is installed for it, instead of what is configured: auto, a requirements file, requirements.",
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,16 +17,17 @@ NONE, AUTO, FREEZE = "none", "auto", "freeze"
 WORDS = (NONE, AUTO, FREEZE)
 _FILE = re.compile(r".*([/\\]|\.(txt|in|toml|lock|cfg|ya?ml)$)", re.DOTALL)
 _CONDA = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
+Reached = Callable[[], Iterable[str]]
 _KINDS = "Write none, auto, freeze, a requirements file or list, or the name of a conda environment."
 
 
 def recipe(
-    asked: str | Collection[str], settings: ClusterConfig, resources: Resources, reached: Iterable[str] = ()
+    asked: str | Collection[str], settings: ClusterConfig, resources: Resources, reached: Reached = tuple
 ) -> Recipe | None:
     """Return the recipe for what was asked; None where nothing has to be installed.
 
-    ``reached`` are the modules that a function reaches. Files are read, wheels hashed: what is wrong with them is a
-    ConfigError here.
+    ``reached`` is asked, where it matters, for the modules that a function reaches. Files are read, wheels hashed: what
+    is wrong with them is a ConfigError here.
     """
     words = (asked,) if isinstance(asked, str) else tuple(asked)
     if words == (NONE,):
@@ -47,10 +48,10 @@ def recipe(
     return found if found.lines or found.conda else None
 
 
-def _with(found: Recipe, word: str, listed: bool, reached: Iterable[str]) -> Recipe:
+def _with(found: Recipe, word: str, listed: bool, reached: Reached) -> Recipe:
     """Return a recipe with one more word of what was asked."""
     if word in (AUTO, FREEZE):
-        picked = distributions.behind(reached) if word == AUTO else distributions.everything()
+        picked = distributions.behind(reached()) if word == AUTO else distributions.everything()
         pins = [distributions.pin(one, home() / "wheels") for one in picked]
         lines = tuple(pin.line for pin in pins)
         local = tuple(pin.file for pin in pins if pin.file)

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import functools
 import json
-import os
 import re
-import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from importlib.metadata import Distribution, distributions, packages_distributions
+from collections.abc import Iterable, Iterator, Sequence
+from importlib.metadata import Distribution, PackageNotFoundError, distribution, distributions
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from clustrix_core.environments.recipe import File
 from clustrix_core.environments.requirements import address, name_of, normal
 from clustrix_core.environments.wheels import rewheel
+from clustrix_core.reach import distributions as metadata
+from clustrix_core.reach.shelf import Shelf
+from clustrix_core.reach.world import World
 
 # What every job gets anyway, with the worker.
 _OURS = {"clustrix", "cloudpickle"}
-_STANDARD = frozenset(sys.stdlib_module_names) | {"__main__", "__mp_main__", "clustrix", "clustrix_core", "cloudpickle"}
 _EXTRA = re.compile(r";.*\bextra\s*==")
 
 
@@ -34,41 +33,38 @@ def everything() -> list[Distribution]:
 
     The modules of editable packages are the user's own, and travel as such.
     """
-    return [one for name, one in sorted(_installed().items()) if not _is_ours(one) and not _is_editable(one)]
+    return [one for one in installed() if not _is_ours(one) and not _is_editable(one)]
 
 
 def behind(modules: Iterable[str]) -> list[Distribution]:
     """Return the distributions that modules come from, by name. Modules that nobody has installed have none."""
+    world = World(Shelf(), live=True)
     found: dict[str, Distribution] = {}
-    known = _by_module()
-    for module in set(modules):
-        top = module.partition(".")[0]
-        if top in _STANDARD:
+    for module in sorted(set(modules)):
+        top, *parts = module.split(".")
+        if world.find(top).kind != "installed":
             continue
-        names = known.get(top, ())
-        for name in _within(module, names) if len(names) > 1 else names:
-            one = _installed().get(name)
+        for release in metadata.behind(world, top, tuple(parts)).values():
+            one = _known(release.name) if release is not None else None
             if one is not None and not _is_ours(one) and not _is_editable(one):
-                found[name] = one
+                found[_name(one)] = one
     return [one for _, one in sorted(found.items())]
 
 
 def constraints(picked: Sequence[Distribution]) -> Iterator[str]:
     """Yield the local versions of what some distributions need, and of what that needs, where it is installed here."""
-    seen = {_name(one) for one in picked}
+    seen = {_name(one): one for one in picked}
     waiting = list(picked)
     while waiting:
         for line in waiting.pop().requires or ():
             name = name_of(line)
-            one = _installed().get(name)
-            if one is None or name in seen or _EXTRA.search(line):
+            if name in seen or _EXTRA.search(line) or (one := _known(name)) is None:
                 continue
-            seen.add(name)
+            seen[name] = one
             waiting.append(one)
-    for name in sorted(seen - {_name(one) for one in picked}):
-        one = _installed()[name]
-        if not _origin(one):
-            yield f"{one.metadata['Name']}=={one.version}"
+    for name in sorted(seen.keys() - {_name(one) for one in picked}):
+        if not _origin(seen[name]):
+            yield f"{seen[name].metadata['Name']}=={seen[name].version}"
 
 
 def pin(one: Distribution, wheels: Path) -> Pin:
@@ -89,51 +85,23 @@ def pin(one: Distribution, wheels: Path) -> Pin:
 
 
 def installed() -> list[Distribution]:
-    """Return all that is installed here, by name."""
-    return [one for _, one in sorted(_installed().items())]
-
-
-def _installed() -> Mapping[str, Distribution]:
-    return _looked_up(_state())[0]
-
-
-def _by_module() -> Mapping[str, Collection[str]]:
-    return _looked_up(_state())[1]
-
-
-def _state() -> tuple[tuple[str, int], ...]:
-    """Return what changes when something is installed or removed here."""
-    found = []
-    for path in sys.path:
-        try:
-            found.append((path, os.stat(path or ".").st_mtime_ns))
-        except OSError:
-            continue
-    return tuple(found)
-
-
-@functools.lru_cache(1)
-def _looked_up(state: object) -> tuple[Mapping[str, Distribution], Mapping[str, Collection[str]]]:
-    installed: dict[str, Distribution] = {}
+    """Return all that is installed here, by name; of two of a name the one that is imported."""
+    found: dict[str, Distribution] = {}
     for one in distributions():
         if one.metadata["Name"]:  # half-removed ones have none
-            installed.setdefault(_name(one), one)
-    modules = {top: {normal(name) for name in names} for top, names in packages_distributions().items()}
-    return installed, modules
+            found.setdefault(_name(one), one)
+    return [one for _, one in sorted(found.items())]
+
+
+def _known(name: str) -> Distribution | None:
+    try:
+        return distribution(name) if name else None
+    except PackageNotFoundError:
+        return None
 
 
 def _name(one: Distribution) -> str:
     return normal(one.metadata["Name"])
-
-
-def _within(module: str, names: Iterable[str]) -> Iterator[str]:
-    """Yield those of the distributions that share a package, like google, which hold this module or one inside it."""
-    path = module.replace(".", "/")
-    for name in names:
-        one = _installed().get(name)
-        files = [str(file) for file in (one.files or ())] if one else []
-        if any(file.startswith((f"{path}/", f"{path}.")) for file in files):
-            yield name
 
 
 def _is_ours(one: Distribution) -> bool:

@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
-from clustrix_core.payload import modules
+from clustrix_core.reach.bytecode import imports
 
 _noted: ContextVar[set[str] | None] = ContextVar("reached", default=None)
 
@@ -39,7 +39,7 @@ def note_code(code: CodeType) -> None:
     """Note what code imports when it runs. Relative imports are of the user's own packages."""
     found = _noted.get()
     if found is not None:
-        for one in modules.imports(code):
+        for one in imports(code):
             if not one.level:
                 found.update((one.name, *(f"{one.name}.{part}" for part in one.names)))
 

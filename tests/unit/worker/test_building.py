@@ -31,7 +31,7 @@ esac
 
 
 def recipe(**changes: Any) -> dict[str, Any]:
-    plain: dict[str, Any] = dict.fromkeys(("lines", "constraints", "find_links", "wheels", "local", "modules"), [])
+    plain: dict[str, Any] = {name: [] for name in ("constraints", "find_links", "wheels", "local", "modules")}
     plain |= {"name": "stones", "conda": "", "manager": "uv", "index": "", "offline": False, "pip": None, "uv": None}
     return plain | {"lines": ["stones==1.0"], "version": list(sys.version_info[:2]), "build": "login"} | changes
 
