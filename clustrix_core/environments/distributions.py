@@ -18,6 +18,8 @@ from clustrix_core.reach.world import World
 
 # What every job gets anyway, with the worker.
 _OURS = {"clustrix", "cloudpickle"}
+# The file that was started may lie among what is installed: that of pytest, or of a notebook's kernel.
+_MAIN = ("__main__", "__mp_main__")
 _EXTRA = re.compile(r";.*\bextra\s*==")
 
 
@@ -42,7 +44,7 @@ def behind(modules: Iterable[str]) -> list[Distribution]:
     found: dict[str, Distribution] = {}
     for module in sorted(set(modules)):
         top, *parts = module.split(".")
-        if world.find(top).kind != "installed":
+        if top in _MAIN or world.find(top).kind != "installed":
             continue
         for release in metadata.behind(world, top, tuple(parts)).values():
             one = _known(release.name) if release is not None else None

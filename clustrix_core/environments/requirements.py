@@ -99,7 +99,7 @@ def checked(line: str, place: str) -> str:
 def address(url: str, place: str) -> str:
     """Return an address as it is. Raises ConfigError where it holds a password: it would be kept in plain text."""
     parts = urlsplit(url)
-    if parts.password is not None or (parts.scheme.startswith("http") and parts.username):
+    if parts.password is not None or ("http" in parts.scheme and parts.username):
         raise ConfigError(
             f"{place}: the address of {parts.hostname} holds a user name or password",
             hint="Put them into ~/.netrc on the cluster: pip and uv read it.",

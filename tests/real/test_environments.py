@@ -18,8 +18,8 @@ from clustrix import BuildFailed, ConfigError, cluster
 from clustrix_core import config
 from clustrix_core.api import session
 from clustrix_core.config import ClusterConfig
-from tests.real import houses
 from tests.real.onlooker import Onlooker
+from tests.unit.environments import houses
 
 pytestmark = [pytest.mark.parametrize("place", ["local", "slurm"], indirect=True), pytest.mark.timeout(240)]
 Client = Callable[..., str]
