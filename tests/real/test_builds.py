@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -28,7 +28,7 @@ esac
 
 
 @pytest.fixture
-def held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: ClusterConfig) -> Path:
+def held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: ClusterConfig) -> Iterator[Path]:
     """A directory: while ``hold`` is in it nothing gets installed; ``begun`` has a line for each installation."""
     uv = tmp_path / "bin/uv"
     uv.parent.mkdir()
@@ -37,7 +37,8 @@ def held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: ClusterConfig) 
     monkeypatch.setenv("PATH", f"{uv.parent}{os.pathsep}{os.environ['PATH']}")
     config.configure(default=ClusterConfig(**{**there.settings(), "manager": "uv"}))
     (tmp_path / "hold").touch()
-    return tmp_path
+    yield tmp_path
+    (tmp_path / "hold").unlink(missing_ok=True)  # the client waits for the build when it is closed
 
 
 def begun(held: Path) -> int:
@@ -63,7 +64,8 @@ def test_a_job_is_cancelled_while_its_environment_is_built(held: Path) -> None:
     other = where.options(environment=["stones"]).submit()
     until(lambda: begun(held), "the build has begun")
     assert job.cancel()
-    assert type(job.exception(10)) is CancelledByCaller
+    with pytest.raises(CancelledByCaller):
+        job.result(10)
     (held / "hold").unlink()
     assert "/envs/" in other.result(60)
     assert not list((held / "work/jobs").glob(f"*/{job.id}")), "it was never submitted"

@@ -470,17 +470,18 @@ def test_a_stream_that_is_cut_anywhere_submits_nothing(toys: Scheduler, work_dir
 
 
 def test_a_job_is_submitted_only_into_a_complete_environment(toys: Scheduler, work_dir: Path) -> None:
+    toys.answer("toysub", "17\n")
     there = cluster(work_dir)
     wanted = job(environment="0123456789abcdef")
     with pytest.raises(StagingError, match="the environment is not on the cluster") as raised:
         submit(wanted, there)
     assert raised.value.returncode == NO_ENVIRONMENT and not raised.value.transient
-    assert not (work_dir / wanted.dir).exists() and toys.runs("toysub") == []
+    assert not (work_dir / wanted.dir).exists() and not toys.calls
     place = work_dir / "envs/0123456789abcdef"
     place.mkdir(parents=True)
     (place / "complete").touch()
     submit(wanted, there)
-    assert (place / "used").exists() and len(toys.runs("toysub")) == 1
+    assert (place / "used").exists() and len(toys.calls) == 1
 
 
 def test_the_first_contact_tells_interpreters_apart(toys: Scheduler, work_dir: Path) -> None:
