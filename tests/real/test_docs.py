@@ -27,12 +27,14 @@ ON_A_BED = (
     ("slurm", "docs/tutorials/ssh.md"),
     ("slurm", "docs/tutorials/slurm.md"),
     ("pbs", "docs/tutorials/pbs.md"),
+    ("sge", "docs/tutorials/sge.md"),
 )
 # The hosts of the tutorials, and what they are on the beds.
 HOSTS = {
     "testcluster": "login.hpc.example desk.lab.example",
     "testjump": "inner.lab.example",
     "testpbs": "login.hpc.example",
+    "testgrid": "login.hpc.example",
 }
 EXAMPLES = {
     "scan.py": "Wrote scan.csv: 50 epidemics.",
