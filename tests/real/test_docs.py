@@ -26,6 +26,7 @@ ON_A_BED = (
     ("slurm", "docs/quickstart.md"),
     ("slurm", "docs/tutorials/ssh.md"),
     ("slurm", "docs/tutorials/slurm.md"),
+    ("slurm", "docs/tutorials/files.md"),
     ("pbs", "docs/tutorials/pbs.md"),
     ("sge", "docs/tutorials/sge.md"),
 )
