@@ -65,7 +65,8 @@ class Walk:
 
     def _take(self, one: Edge | Doubt, visit: Visit) -> None:
         # What travels as a part of a module need not be run by anybody.
-        unused = Need.PERHAPS if visit.edge.held and (isinstance(one, Doubt) or one.body) else Need.CERTAIN
+        held = visit.edge.held and not isinstance(visit.edge.node, Module)
+        unused = Need.PERHAPS if held and (isinstance(one, Doubt) or one.body) else Need.CERTAIN
         need = max(one.need, visit.need, unused)
         if isinstance(one, Edge):
             self._waiting[need].append(Visit(one, visit, need))
