@@ -157,8 +157,8 @@ def test_encodings_and_odd_bytes(source: bytes, tmp_path: Path) -> None:
 
 
 def test_a_file_of_a_megabyte(tmp_path: Path) -> None:
-    line = "def g{n}(x):\n    import m{n}\n    y = [x.a.b for z in helper(x) if z]\n    return g{m}(y) or TABLE[x]\n"
-    text = "".join(line.format(n=n, m=n + 1) for n in range(10_500))
+    line = "def g{n}(x):\n    import m{k}\n    y = [x.a.b for z in helper(x) if z]\n    return g{m}(y) or TABLE[x]\n"
+    text = "".join(line.format(n=n, m=n + 1, k=n % 50) for n in range(10_500))
     file = tmp_path / "main.py"
     file.write_text("TABLE = {}\ndef helper(x): return x\ndef f(): return g0(1)\n" + text)
     assert file.stat().st_size > 1_000_000
