@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from clustrix_core.api import forks
 from clustrix_core.errors import CancelledByCaller, CannotTravel
 from clustrix_core.model import JobStatus
-from clustrix_core.worker.progress import Progress
 
 if TYPE_CHECKING:
     import asyncio
 
     from clustrix_core.engine import Engine, Flight
+    from clustrix_core.worker.progress import Progress
 
 T = TypeVar("T")
 

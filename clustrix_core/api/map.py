@@ -11,10 +11,10 @@ from clustrix_core.api import forks, progress
 from clustrix_core.api.job import raisable, read_all
 from clustrix_core.errors import CancelledByCaller, CannotTravel
 from clustrix_core.model import JobStatus
-from clustrix_core.worker.progress import Progress
 
 if TYPE_CHECKING:
     from clustrix_core.engine import Engine, Flight
+    from clustrix_core.worker.progress import Progress
 
 T = TypeVar("T")
 _Outcome = tuple[Any, BaseException | None]

@@ -97,9 +97,13 @@ class _Absent:
         """Leave that to Python."""
 
     def exec_module(self, module: "Any") -> None:
-        """Fill a module."""
+        """Give a module its names; what lies behind them is imported for who asks."""
         facade = importlib.import_module("clustrix")
-        module.__dict__.update((name, getattr(facade, name)) for name in facade.__all__)
+        if sys.version_info >= (3, 7):
+            module.__getattr__ = facade.__getattr__
+            module.__dict__.update((name, facade.__dict__[name]) for name in facade.__all__ if name in facade.__dict__)
+        else:
+            module.__dict__.update((name, getattr(facade, name)) for name in facade.__all__)
 
 
 class InPlace:
