@@ -147,7 +147,8 @@ def _chain(found: Any, chain: tuple[str, ...], place: Place) -> Found:
     for number, name in enumerate(chain[1:], 1):
         if not isinstance(found, ModuleType):
             break
-        yield Edge(Module(found.__name__, chain[number:]), ".".join(chain), place, body=True)
+        text = found.__name__ if own.is_own(found) else ".".join(chain)
+        yield Edge(Module(found.__name__, chain[number:]), text, place, body=True)
         if name == uses.UNKNOWN:
             yield Doubt(f"getattr takes a name from {found.__name__} that only a run can tell", place)
             return
@@ -236,7 +237,7 @@ def _holds(value: Any, name: str, place: Place) -> Found:
             yield Doubt(f"{name or 'a value'} holds more than {_MOST} objects: not all were looked at", place)
             return
         if issubclass(kind, ModuleType):
-            yield Edge(Module(one.__name__), name or one.__name__, place)
+            yield Edge(Module(one.__name__), one.__name__ if own.is_own(one) else name or one.__name__, place)
         elif issubclass(kind, (FunctionType, type)):
             yield from _named(one, name, place)
         elif kind is BuiltinFunctionType and isinstance(one.__self__, (ModuleType, type(None))):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -49,7 +52,7 @@ def test_for_people(shell: Shell, file: Path) -> None:
         at = lines.index(f"{title}:")
         assert lines[at + 1].startswith(f"  {first}"), said.stdout
         assert lines[at + 2].strip() == why, said.stdout
-    assert "  module near" in lines and "    sim.simulate → near.scale, sim.py:12" in [line[2:] for line in lines]
+    assert "  module near" in lines and "    sim.simulate → near, sim.py:12" in [line[2:] for line in lines]
     assert "  json, pathlib" in lines
     assert "environments are not built by this version" in said.stdout and "on this machine already" in said.stdout
     assert not (shell.cwd / "ran").exists()
@@ -102,6 +105,22 @@ def test_the_cluster_is_named_and_not_contacted(shell: Shell, file: Path) -> Non
 def test_a_configuration_that_is_broken_is_no_obstacle(shell: Shell, file: Path) -> None:
     shell.file("clustrix.yml", "clusters: {hpc: {hots: a}}\n")
     assert "the configuration does not tell" in shell("explain", "sim.py").stdout
+
+
+def test_the_page_says_what_is_so(shell: Shell) -> None:
+    page = (Path(__file__).parents[3] / "docs/explain.md").read_text("utf-8")
+    blocks = re.findall(r"^```(\w+)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    for _, text in blocks:
+        if name := re.match(r"# ([\w.]+)\n", text):
+            shell.file(name[1], text)
+    (shown,) = [text for language, text in blocks if language == "console"]
+    command, _, expected = shown.partition("\n")
+    found = shell(*command.split()[2:]).stdout
+    assert re.fullmatch(re.escape(expected).replace("…", r"[\w.]+"), found), found
+    (call,) = [text for _, text in blocks if "of_function" in text]
+    code = f"from heat import simulate\n{call}print(reach.function, len(reach.installed))\n"
+    done = subprocess.run([sys.executable, "-c", code], cwd=shell.cwd, capture_output=True, text=True, check=True)
+    assert done.stdout == "heat.simulate 3\n"
 
 
 def test_nothing_to_install(shell: Shell) -> None:
