@@ -18,6 +18,17 @@ from clustrix_core import __version__ as __version__
 if TYPE_CHECKING:
     from clustrix_core.api.environments import get_environment_info, get_environment_requirements
     from clustrix_core.api.executor import Executor
+    from clustrix_core.api.files import (
+        cluster_count_files,
+        cluster_du,
+        cluster_exists,
+        cluster_find,
+        cluster_glob,
+        cluster_isdir,
+        cluster_isfile,
+        cluster_ls,
+        cluster_stat,
+    )
     from clustrix_core.api.function import cluster
     from clustrix_core.api.job import Job
     from clustrix_core.api.map import Map
@@ -56,6 +67,7 @@ if TYPE_CHECKING:
     from clustrix_core.resources import Resources
     from clustrix_core.worker import checkpoint
     from clustrix_core.worker.inside import current_job
+    from clustrix_core.worker.reporter import report_progress
 
 __all__ = [
     "AuthenticationError",
@@ -94,12 +106,22 @@ __all__ = [
     "__version__",
     "checkpoint",
     "cluster",
+    "cluster_count_files",
+    "cluster_du",
+    "cluster_exists",
+    "cluster_find",
+    "cluster_glob",
+    "cluster_isdir",
+    "cluster_isfile",
+    "cluster_ls",
+    "cluster_stat",
     "configure",
     "current_job",
     "get_environment_info",
     "get_environment_requirements",
     "get_job",
     "jobs",
+    "report_progress",
 ]
 
 _ERRORS = "clustrix_core.errors"
@@ -112,12 +134,22 @@ _HOMES = {
     "Resources": "clustrix_core.resources",
     "checkpoint": "clustrix_core.worker.checkpoint",  # the module itself
     "cluster": "clustrix_core.api.function",
+    "cluster_count_files": "clustrix_core.api.files",
+    "cluster_du": "clustrix_core.api.files",
+    "cluster_exists": "clustrix_core.api.files",
+    "cluster_find": "clustrix_core.api.files",
+    "cluster_glob": "clustrix_core.api.files",
+    "cluster_isdir": "clustrix_core.api.files",
+    "cluster_isfile": "clustrix_core.api.files",
+    "cluster_ls": "clustrix_core.api.files",
+    "cluster_stat": "clustrix_core.api.files",
     "configure": "clustrix_core.config",
     "current_job": "clustrix_core.worker.inside",
     "get_environment_info": "clustrix_core.api.environments",
     "get_environment_requirements": "clustrix_core.api.environments",
     "get_job": "clustrix_core.api.session",
     "jobs": "clustrix_core.api.session",
+    "report_progress": "clustrix_core.worker.reporter",
 }
 
 

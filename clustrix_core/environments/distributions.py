@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import os
 import re
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import Distribution, PackageNotFoundError, distribution, distributions
 from pathlib import Path
@@ -66,16 +69,16 @@ def constraints(picked: Sequence[Distribution]) -> Iterator[str]:
             waiting.append(one)
     for name in sorted(seen.keys() - {_name(one) for one in picked}):
         if not _origin(seen[name]):
-            yield f"{seen[name].metadata['Name']}=={seen[name].version}"
+            yield "{}=={}".format(*_label(seen[name]))
 
 
 def pin(one: Distribution, wheels: Path) -> Pin:
     """Return how to get a distribution in the version that is here; ``wheels`` is where one is packed that lies here
     alone."""
-    name, origin = one.metadata["Name"], _origin(one)
+    (name, version), origin = _label(one), _origin(one)
     url = str(origin.get("url", ""))
     if not url:
-        return Pin(f"{name}=={one.version}")
+        return Pin(f"{name}=={version}")
     if url.startswith("file:"):
         file = File.of(rewheel(one, wheels))
         return Pin(f"{name} @ clustrix:{file.sha256}/{file.name}", file)
@@ -96,14 +99,35 @@ def installed() -> list[Distribution]:
 
 
 def _known(name: str) -> Distribution | None:
+    return _found(name, _state()) if name else None
+
+
+def _state() -> tuple[tuple[str, int], ...]:
+    """Return what changes when something is installed or removed here."""
+    found = []
+    for path in sys.path:
+        try:
+            found.append((path, os.stat(path or ".").st_mtime_ns))
+        except OSError:
+            continue
+    return tuple(found)
+
+
+@functools.lru_cache(1024)
+def _found(name: str, state: object) -> Distribution | None:
     try:
-        return distribution(name) if name else None
+        return distribution(name)
     except PackageNotFoundError:
         return None
 
 
+@functools.lru_cache(1024)  # each look at the metadata reads it anew
+def _label(one: Distribution) -> tuple[str, str]:
+    return one.metadata["Name"], one.version
+
+
 def _name(one: Distribution) -> str:
-    return normal(one.metadata["Name"])
+    return normal(_label(one)[0])
 
 
 def _is_ours(one: Distribution) -> bool:

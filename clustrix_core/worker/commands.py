@@ -27,6 +27,10 @@ def main(argv: "List[str]") -> int:
 
         command = getattr(host, name)
         return int(command(*(int(word) for word in words)))
-    usage = "run ROUND TASK | start ROUND SLOTS | ps | kill | cores | environment KEY MODE | environments MODE"
+    if (name, words) == ("files", []):
+        from clustrix_core.worker.lookup import answer
+
+        return answer()
+    usage = "run ROUND TASK | start ROUND SLOTS | ps | kill | cores | files | environment KEY MODE | environments MODE"
     print("usage: %s" % usage, file=sys.stderr)
     return 2

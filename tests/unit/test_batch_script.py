@@ -363,3 +363,13 @@ def test_a_script_that_writes_its_own_log_begins_with_it_and_goes_on_in_it(house
         done = house.run(script, TOY_TASK="12")
         assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
     assert (house.directory / "log-0.12").read_text() == "out\nerr\n" * 2
+
+
+@pytest.mark.parametrize("where", ["setup", "teardown", "env"])
+def test_a_line_that_the_scheduler_would_obey_anywhere_is_refused(house: House, where: str) -> None:
+    line = "#TOY --wait"
+    asked = {"setup": (line,), "teardown": ("true\n" + line,), "env": {"A": f"x\n{line}"}}[where]
+    dialect, resources = toy(shell="/bin/sh", anywhere="#TOY"), Resources(**{where: asked})
+    with pytest.raises(ConfigError, match="#TOY --wait.*would be a directive to toy"):
+        batch.render(dialect, job(resources=resources), house.cluster())
+    assert line in batch.render(toy(shell="/bin/sh"), job(resources=resources), house.cluster())

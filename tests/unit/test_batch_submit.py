@@ -21,8 +21,7 @@ from typing import Any
 import pytest
 
 from clustrix_core import batch, bundle
-from clustrix_core.batch.submit import _tar
-from clustrix_core.batch.submit import NO_ENVIRONMENT
+from clustrix_core.batch.submit import NO_ENVIRONMENT, _tar
 from clustrix_core.errors import ConfigError, StagingError, SubmitRejected, TransportError
 from clustrix_core.model import Cluster, JobSpec, Problem, Site
 from clustrix_core.resources import Resources
