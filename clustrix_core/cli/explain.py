@@ -99,9 +99,9 @@ def _where() -> str:
         if state().cluster is not None:
             raise
         return f"on the cluster (which one, the configuration does not tell: {error.args[0]})"
-    place = cluster.host or ("this machine" if cluster.backend == "local" else f"the {cluster.backend} of this machine")
+    place = cluster.host or "this machine"
     python = f", for {cluster.python}," if cluster.python else ""
-    return f"on {place}{python}" if cluster.name in (cluster.backend, place) else f"on {cluster.name} ({place}){python}"
+    return f"on {place}{python}" if cluster.name == place else f"on {cluster.name} ({place}){python}"
 
 
 # -- for people
