@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -258,10 +259,12 @@ def test_without_any_installer_it_says_so(yard: Yard, monkeypatch: pytest.Monkey
     assert "no conda" in yard.built(conda="lab")["failed"]["why"]
 
 
-CONDA = """#!/bin/sh
+CONDA = r"""#!/bin/sh
 case "$1 $2" in
 "env list") echo '{{"envs": ["{root}/conda", "{root}/conda/envs/lab"]}}';;
-"create --yes") [ "$4" = --prefix ] && mkdir -p "$5/bin" && ln -s {python} "$5/bin/python"; echo "$6" >{root}/created;;
+"create --yes")
+    [ "$4" = --prefix ] && mkdir -p "$5/bin" && printf '#!/bin/sh\nexec {python} "$@"\n' >"$5/bin/python"
+    chmod +x "$5/bin/python"; echo "$6" >{root}/created;;
 esac
 """
 
@@ -276,6 +279,24 @@ def test_a_conda_environment_is_taken_as_it_is(yard: Yard) -> None:
     answer = yard.told(yard.ask(recipe(conda="lob"), key="c" * 16))
     assert "conda has no environment 'lob'; there are: conda, lab" in answer["failed"]["why"]
     assert lab.is_dir(), "a failed build removes nothing of the user's"
+
+
+def test_conda_makes_an_environment_and_pip_fills_it(yard: Yard) -> None:
+    yard.program("conda", CONDA.format(root=yard.root, python=sys.executable))
+    # A pip that was brought along: a zip that Python runs as it is.
+    brought = {"name": "pip-1.0-py3-none-any.whl", "sha256": "d" * 64}
+    file = yard.work / "envs/files" / brought["sha256"] / brought["name"]
+    file.parent.mkdir(parents=True)
+    with zipfile.ZipFile(file, "w") as wheel:
+        wheel.writestr("pip/__init__.py", "")
+        wheel.writestr(
+            "pip/__main__.py", f"import sys; open({str(yard.root / 'piped')!r}, 'w').write(' '.join(sys.argv))"
+        )
+    assert yard.built(manager="conda", pip=brought)["code"] == 0
+    assert (yard.root / "created").read_text() == "python={}.{}\n".format(*sys.version_info[:2])
+    said = (yard.root / "piped").read_text()
+    assert " install --no-input " in said and said.endswith(f"-r {yard.place}/build-1.lines.txt")
+    assert (yard.place / "env/bin/python").exists()
 
 
 def inventory(yard: Yard, mode: str, *keys: str) -> Any:
