@@ -370,6 +370,6 @@ def test_a_line_that_the_scheduler_would_obey_anywhere_is_refused(house: House, 
     line = "#TOY --wait"
     asked = {"setup": (line,), "teardown": ("true\n" + line,), "env": {"A": f"x\n{line}"}}[where]
     dialect, resources = toy(shell="/bin/sh", anywhere="#TOY"), Resources(**{where: asked})
-    with pytest.raises(ConfigError, match="#TOY --wait.*would be a directive to toy"):
+    with pytest.raises(ConfigError, match=r"#TOY --wait.*would be a directive to toy"):
         batch.render(dialect, job(resources=resources), house.cluster())
     assert line in batch.render(toy(shell="/bin/sh"), job(resources=resources), house.cluster())
