@@ -38,12 +38,14 @@ def submit_command(words: Sequence[str], options: Options, hold: bool = False) -
     settings = session.settings_for(options)
     if hold:
         settings = config.ClusterConfig.of(Given({"cleanup": "never"}).over(settings.given()), settings.name)
+    resources = settings.resources.but(**options.resources)
     request = Request(
         label=options.resources.get("name") or command_label(line),
         kind="command",
         settings=settings,
-        resources=settings.resources.but(**options.resources),
+        resources=resources,
         calls=1,
+        recipe=lambda: session.recipe_for(options, settings, resources),
         pack=lambda path: payload.pack_command(path, line),
         sources={},
     )

@@ -69,8 +69,13 @@ def _body(dialect: Dialect, job: JobSpec, cluster: Cluster) -> Iterator[str]:
     yield from preparation(job.resources)
     yield 'cd "$clustrix_here" || exit 72'
     worker = f'"${{clustrix_here%/*/*/*}}/worker/{bundle.digest()}"'
+    interpreter = python(cluster)
+    if job.environment:
+        yield f'clustrix_env="${{clustrix_here%/*/*/*}}/{job.environment_dir}"'
+        yield 'export PATH="$clustrix_env/bin:$PATH"'
+        interpreter = '"$clustrix_env/bin/python"'
     yield '[ -z "$clustrix_told" ] || exit 143'
-    yield f'{python(cluster)} {worker} run {job.round} "$clustrix_task" &'
+    yield f'{interpreter} {worker} run {job.round} "$clustrix_task" &'
     yield "clustrix_worker=$!"
     yield 'wait "$clustrix_worker"; clustrix_code=$?'
     # A signal ends the wait, not the worker.

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shlex
-import tarfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from clustrix_core import bundle
+from clustrix_core.batch import archive
 from clustrix_core.batch.dialect import Dialect
 from clustrix_core.batch.script import words
 from clustrix_core.batch.site import where
@@ -19,6 +19,7 @@ from clustrix_core.transport import CHUNK, Completed
 _STAGED = "clustrix: staged"
 _NO_WORKER = 67
 _GIVEN_UP = 68
+NO_ENVIRONMENT = 70
 
 
 def submit(dialect: Dialect, job: JobSpec, script: str, cluster: Cluster) -> JobHandle:
@@ -60,6 +61,7 @@ def _command(dialect: Dialect, job: JobSpec, cluster: Cluster, linked: Mapping[s
             "[ -O . ] || { echo it belongs to somebody else >&2; exit 66; }",
             "case $(ls -ld .) in d????-??-*) ;; *) echo others can write to it >&2; exit 69;; esac",
             f"[ -f worker/{bundle.digest()}/complete ] || exit {_NO_WORKER}",
+            *([_environment(job.environment)] if job.environment else []),
             # Half a job is no use to anybody and fills a full disk further.
             f"fresh=; [ -d {job.dir} ] || fresh=yes",
             f'undo() {{ [ -z "$fresh" ] || rm -rf -- {where(cluster)}/{job.dir}; exit 65; }}',
@@ -79,6 +81,14 @@ def _command(dialect: Dialect, job: JobSpec, cluster: Cluster, linked: Mapping[s
             'exit "$code"',
         ]
     )
+
+
+def _environment(key: str) -> str:
+    """Return what insists on a complete environment, and notes that it is in use."""
+    there = f"[ -f envs/{key}/complete ]"
+    # A network file system may remember that it was not there, until somebody lists the directory.
+    looked = f"{{ ls envs/{key} >/dev/null 2>&1; {there}; }}"
+    return f"{there} || {looked} || exit {NO_ENVIRONMENT}; : >envs/{key}/used"
 
 
 def claim(job: JobSpec, word: str) -> str:
@@ -101,33 +111,9 @@ def script_name(job: JobSpec) -> str:
 
 
 def _tar(job: JobSpec, script: str, linked: Mapping[str, Path]) -> Iterator[bytes]:
-    """Yield a job's files, its script last, as a tar stream in chunks, without holding a large one in memory."""
-    for name, path in job.files.items():
-        if name in linked:
-            continue
-        size = path.stat().st_size
-        yield _head(name, size)
-        sent = 0
-        with path.open("rb") as file:
-            while chunk := file.read(min(CHUNK, size - sent)):
-                sent += len(chunk)
-                yield chunk
-        if sent != size:
-            raise StagingError(f"{path} changed while it was being sent")
-        yield _padded(b"", size)
-    text = script.encode()
-    yield _head(script_name(job), len(text)) + _padded(text)
-    yield b"\0" * 2 * tarfile.BLOCKSIZE
-
-
-def _head(name: str, size: int) -> bytes:
-    member = tarfile.TarInfo(name)
-    member.size, member.mode, member.mtime = size, 0o600, int(time.time())
-    return member.tobuf(tarfile.GNU_FORMAT)
-
-
-def _padded(content: bytes, size: int | None = None) -> bytes:
-    return content + b"\0" * (-(len(content) if size is None else size) % tarfile.BLOCKSIZE)
+    """Yield a job's files, its script last, as a tar stream."""
+    yield from archive.members({name: path for name, path in job.files.items() if name not in linked})
+    yield archive.text(script_name(job), script.encode()) + archive.END
 
 
 def _not_staged(completed: Completed, before: str, cluster: Cluster) -> ClustrixError:
@@ -137,6 +123,8 @@ def _not_staged(completed: Completed, before: str, cluster: Cluster) -> Clustrix
         return TransportError("this submission came too late, it was given up")
     if completed.returncode == _NO_WORKER:
         return StagingError("the worker is gone from work_dir", returncode=_NO_WORKER, transient=True)
+    if completed.returncode == NO_ENVIRONMENT:
+        return StagingError("the environment is not on the cluster", returncode=NO_ENVIRONMENT)
     said = completed.error or before.strip() or f"exit {completed.returncode}"
     site = cluster.site.work_dir if cluster.site else cluster.work_dir
     return StagingError(
@@ -164,4 +152,4 @@ def _rejected(dialect: Dialect, completed: Completed, after: str) -> ClustrixErr
     )
 
 
-__all__ = ["script_name", "submit"]
+__all__ = ["NO_ENVIRONMENT", "script_name", "submit"]

@@ -24,6 +24,7 @@ COMMANDS = (
     ("Set up", "init", "init:command", "Ask for a cluster, check it and write clustrix.yml."),
     ("Set up", "doctor", "doctor:command", "Look for what keeps jobs from running on a cluster."),
     ("Set up", "config", "settings:command", "Show, check or describe the configuration."),
+    ("Set up", "env", "env:command", "Look at what is installed on a cluster for jobs; build it, remove it."),
     ("Set up", "plugins", "plugins:command", "List the plugins, also those that are broken."),
     ("Set up", "plugin", "plugin_new:command", "Begin a plugin of your own."),
     ("Set up", "completion", "completion:command", "Print the line that switches shell completion on."),

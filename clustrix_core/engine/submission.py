@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clustrix_core import keys, payload
+from clustrix_core.batch.submit import NO_ENVIRONMENT
 from clustrix_core.engine import producers, reading, specs
 from clustrix_core.engine.flight import Flight
 from clustrix_core.engine.shape import shape
@@ -54,6 +55,14 @@ class Submissions:
         except RuntimeError:
             self._put_off(flight, _left(flight, "this process is ending"))
 
+    def go_on(self, flight: Flight) -> None:
+        """Submit a job that has waited for something; here where the interpreter is on its way out."""
+        try:
+            with self._lock:
+                self._running[flight.spec.id] = self._pool.submit(self._submit, flight)
+        except RuntimeError:
+            self._submit(flight)
+
     def withdraw(self, flight: Flight) -> None:
         """Keep a job from being submitted; return when it is known whether it was."""
         with self._lock:
@@ -87,7 +96,7 @@ class Submissions:
             if flight.unsure and lost:
                 self._put_off(flight, error)
             else:
-                self._refused(flight, error)
+                self.refuse(flight, error)
 
     def _deliver(self, flight: Flight) -> None:
         engine, spec = self._engine, flight.spec
@@ -97,15 +106,23 @@ class Submissions:
         if unsure:
             handle = self._settled(flight, spec, cluster)
         if handle is None:
-            payload.same_python(cluster)
+            recipe = specs.recipe(flight.entry)
+            if recipe is None or not recipe.own_python:
+                payload.same_python(cluster)
             after = producers.accepted(engine, flight)
             if after is None:
                 if not flight.withdrawn:
                     self._put_off(flight, _left(flight, "so does a job whose value it takes"))
                 return
-            spec = dataclasses.replace(spec, after=after)
+            spec = dataclasses.replace(spec, after=after, environment=recipe.key(cluster.site) if recipe else "")
             spec = shape(spec, cluster.site, len(flight.todo) if spec.round else None)
-            handle, spec, cluster = self._send(flight, spec, cluster, spec.submission + unsure)
+            try:
+                handle, spec, cluster = self._send(flight, spec, cluster, spec.submission + unsure)
+            except StagingError as error:
+                if recipe is None or error.returncode != NO_ENVIRONMENT:
+                    raise
+                engine.builds.wait_for(flight, cluster, recipe)
+                return
         if handle is None:
             return
         if engine.journal.get(spec.id).phase == OVER:
@@ -184,7 +201,7 @@ class Submissions:
         outbox = self._engine.outbox / spec.id
         outbox.mkdir(exist_ok=True, mode=0o700)
         worker = {
-            **flight.entry.spec,
+            **{name: value for name, value in flight.entry.spec.items() if name != specs.RECIPE},
             "name": spec.label,
             "function": spec.label,
             "cores": spec.resources.cores,
@@ -206,7 +223,8 @@ class Submissions:
         self.forget(flight.spec.id)
         flight.fail(error)
 
-    def _refused(self, flight: Flight, error: BaseException) -> None:
+    def refuse(self, flight: Flight, error: BaseException) -> None:
+        """There is no job, and there will be none: journal it and tell the caller."""
         if not isinstance(error, ClustrixError):
             error = _wrapped(error)
         entry = flight.entry

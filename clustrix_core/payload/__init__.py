@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 from clustrix_core import __version__
 from clustrix_core.errors import CannotTravel, DependencyFailed, PayloadError
 from clustrix_core.model import Cluster
-from clustrix_core.payload import modules, references, suspects
+from clustrix_core.payload import modules, reached, references, suspects
 from clustrix_core.payload.pickler import parts_of
 from clustrix_core.worker import payloads, pickling
 from clustrix_core.worker.parts import Parts, places
@@ -45,20 +45,21 @@ def pack(
     calls: Iterable[Call],
     constants: Mapping[str, Any],
     refer: references.Refer | None = None,
-) -> None:
+) -> set[str]:
     """Write a payload: the function and its constants once, then each call. Large buffers are written as they are.
 
     ``refer`` returns how a job among the arguments is pickled; without it they are refused. Raises CannotTravel naming
-    the object that cannot be pickled, and DependencyFailed.
+    the object that cannot be pickled, and DependencyFailed. Returns the names of the modules that all this reaches.
     """
     header = {"kind": "pickle", "python": list(sys.version_info[:2])}
-    with modules.by_value(), pickling.Deep(), path.open("wb") as file:
+    with modules.by_value(), pickling.Deep(), reached.noting() as found, path.open("wb") as file:
         # Apart from the function constants are loaded for each call afresh; there is no need for that without any.
         head = _dump(function if constants else (function, {}), "the function", lambda: suspects.of_function(function))
         with references.by(refer):
             what = "the constants"
             rest = _dump(dict(constants), what, lambda: suspects.of_constants(constants)) if constants else None
             payloads.write(file, header, head, (_dump_call(function, call) for call in calls), rest)
+    return found
 
 
 def pack_command(path: Path, line: str) -> None:

@@ -14,6 +14,14 @@ def main(argv: "List[str]") -> int:
         from clustrix_core.worker.run import run
 
         return run(int(words[0]), int(words[1]))
+    if name == "environment" and len(words) == 2:
+        from clustrix_core.worker import building
+
+        return building.command(words[0], words[1])
+    if name == "environments" and len(words) == 1:
+        from clustrix_core.worker import inventory
+
+        return inventory.command(words[0])
     if (name, len(words)) in (("start", 2), ("ps", 0), ("kill", 0), ("cores", 0)):
         from clustrix_core.worker import host
 
@@ -23,5 +31,6 @@ def main(argv: "List[str]") -> int:
         from clustrix_core.worker.lookup import answer
 
         return answer()
-    print("usage: run ROUND TASK | start ROUND SLOTS | ps | kill | cores | files", file=sys.stderr)
+    usage = "run ROUND TASK | start ROUND SLOTS | ps | kill | cores | files | environment KEY MODE | environments MODE"
+    print("usage: %s" % usage, file=sys.stderr)
     return 2

@@ -101,6 +101,17 @@ def test_the_worker_is_started_in_the_job_directory(house: House, shell: str) ->
     assert house.marker() == "EXIT 0\n"
 
 
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_job_runs_in_its_environment(house: House, shell: str) -> None:
+    programs = house.work_dir / "envs/0123456789abcdef/env/bin"
+    programs.mkdir(parents=True)
+    (programs / "python").symlink_to(house.stub)
+    done = house.run(house.render(job(environment="0123456789abcdef"), shell, python="/no/such/python"))
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert house.argv == [str(house.work_dir / "worker" / bundle.digest()), "run", "0", "0"]
+    assert house.env["PATH"].startswith(f"{programs}:")
+
+
 def test_a_task_of_an_array_knows_which_it_is(house: House) -> None:
     house.run(house.render(job(tasks=30, round=2)), TOY_TASK="12")
     assert house.argv[1:] == ["run", "2", "12"] and house.marker("status-2.12") == "EXIT 0\n"

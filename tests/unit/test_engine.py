@@ -19,6 +19,7 @@ from clustrix_core.engine import Engine, Flight, Request, places, reading, submi
 from clustrix_core.engine.again import retry
 from clustrix_core.engine.landing import land, over
 from clustrix_core.entry import INTENT, REFUSED, SUBMITTED, Entry, error_data
+from clustrix_core.environments import Recipe
 from clustrix_core.errors import (
     AuthenticationError,
     CancelledByCaller,
@@ -442,3 +443,15 @@ def test_a_refusal_that_cannot_be_journalled_is_told(
     monkeypatch.setattr(engine.journal, "end", full)
     job, _ = submit(engine)
     assert isinstance(job.exception(10), SubmitRejected)
+
+
+def test_a_backend_that_knows_nothing_of_environments_is_not_asked_to_run_in_one(
+    make: Callable[[], Engine], toy: Toy
+) -> None:
+    engine = make()
+    recipe = Recipe("stones", ("stones==1.0",))
+    request = Request("f", "call", SETTINGS, SETTINGS.resources, 1, Path.touch, {}, recipe=lambda: recipe)
+    with pytest.raises(ConfigError, match="does not run jobs in environments") as caught:
+        engine.submit(request, lambda *outcome: None)
+    assert caught.value.cluster == "there" and "environment: none" in str(caught.value)
+    assert toy.calls == [] and engine.journal.entries() == []
