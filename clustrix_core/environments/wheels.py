@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import base64
+import csv
 import hashlib
 import re
 import zipfile
 from importlib.metadata import Distribution
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from clustrix_core.errors import ConfigError
 
@@ -21,7 +22,8 @@ def rewheel(one: Distribution, into: Path) -> Path:
     Raises ConfigError where it does not say which files it has.
     """
     name, info = one.metadata["Name"], one.read_text("WHEEL")
-    if not one.files or not info:
+    files = one.read_text("RECORD")
+    if not files or not info:
         raise ConfigError(
             f"{name} was installed from this machine, and does not say which files it has",
             hint="Install it from a wheel, or put its wheel into a folder and set wheels:.",
@@ -30,7 +32,7 @@ def rewheel(one: Distribution, into: Path) -> Path:
     tags = sorted(re.findall(r"^Tag: (\S+)$", info, re.MULTILINE))
     into.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = into / f"{plain}-{version}-{_together(tags)}.whl"
-    contents = dict(_contents(one))
+    contents = dict(_contents(one, files))
     meta = next(file.partition("/")[0] for file in contents if re.fullmatch(r"[^/]+\.dist-info/METADATA", file))
     record = "".join(f"{file},sha256={_digest(data)},{len(data)}\n" for file, data in contents.items())
     contents[f"{meta}/RECORD"] = f"{record}{meta}/RECORD,,\n".encode()
@@ -42,14 +44,15 @@ def rewheel(one: Distribution, into: Path) -> Path:
     return path
 
 
-def _contents(one: Distribution) -> list[tuple[str, bytes]]:
+def _contents(one: Distribution, record: str) -> list[tuple[str, bytes]]:
     found = []
-    for file in sorted(one.files or (), key=str):
+    # Not one.files: since Python 3.12 it keeps quiet about those that are missing.
+    for file in sorted(PurePosixPath(row[0]) for row in csv.reader(record.splitlines()) if row):
         outside = ".." in file.parts or file.is_absolute()
         if outside or file.suffix == ".pyc" or (file.parent.suffix == ".dist-info" and file.name in _LEFT_OUT):
             continue
         try:
-            found.append((file.as_posix(), Path(str(file.locate())).read_bytes()))
+            found.append((file.as_posix(), Path(str(one.locate_file(file))).read_bytes()))
         except OSError:
             raise ConfigError(
                 f"{one.metadata['Name']} is damaged: {file} is missing", hint="Install it again."
