@@ -35,8 +35,17 @@ def submit(dialect: Dialect, job: JobSpec, script: str, cluster: Cluster) -> Job
         raise _not_staged(completed, before, cluster)
     if completed.returncode:
         raise _rejected(dialect, completed, after)
-    native = dialect.read_job_id(after)
-    return JobHandle(job.id, job.name, native, job.tasks, job.round, time.time())
+    return JobHandle(job.id, job.name, job_id(dialect, after), job.tasks, job.round, time.time())
+
+
+def job_id(dialect: Dialect, said: str) -> str:
+    """Return the scheduler's id of a job that it has accepted. Raises TransportError where it cannot be read."""
+    try:
+        return dialect.read_job_id(said)
+    except TransportError:
+        raise
+    except Exception as error:
+        raise TransportError(f"{dialect.name} answered {said.strip()[:200]!r}; there may be a job: {error}") from error
 
 
 def _linked(job: JobSpec, cluster: Cluster) -> Mapping[str, Path]:

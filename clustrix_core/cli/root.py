@@ -103,7 +103,7 @@ def _version(context: click.Context, parameter: click.Parameter, value: Any) -> 
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="The version.")
 @click.pass_context
 def clustrix(context: click.Context) -> None:
-    """Run functions and commands on Slurm, on any SSH host or on this machine.
+    """Run functions and commands on Slurm, PBS, Grid Engine, any SSH host or this machine.
 
     Ids of jobs may be shortened as long as they are unambiguous. stdout is data, stderr is talk; with --json errors are
     told on stdout too, as {"error": {"type", "message", "hint"}}.

@@ -12,6 +12,7 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 from clustrix_core import keys, payload
 from clustrix_core.batch.submit import NO_ENVIRONMENT
@@ -32,10 +33,17 @@ PATIENCE = 600.0  # seconds for which a job whose reply was lost is looked for; 
 IMPATIENCE = 30.0  # the same for one that its caller has cancelled meanwhile
 NOBODY = "nobody"  # owns what is to be finished by whoever comes
 _PAUSE_FIRST, _PAUSE_LAST = 0.5, 15.0
-# Set when the interpreter is on its way out and waits for our threads: what is still unsure is the next client's then.
+_all: WeakSet[Submissions] = WeakSet()
+
+
+def _leave() -> None:
+    for submissions in list(_all):
+        submissions.leave()
+
+
+# When the interpreter is on its way out and waits for our threads, what is still unsure is the next client's.
 # An atexit function would come too late, after the threads; concurrent.futures ends its own in the same way.
-_leaving = threading.Event()
-getattr(threading, "_register_atexit", atexit.register)(_leaving.set)
+getattr(threading, "_register_atexit", atexit.register)(_leave)
 
 
 class Submissions:
@@ -46,6 +54,8 @@ class Submissions:
         self._pool = ThreadPoolExecutor(SUBMITTERS, "clustrix submit")
         self._running: dict[str, Future[None]] = {}
         self._lock = threading.Lock()
+        self._leaving = threading.Event()
+        _all.add(self)
 
     def start(self, flight: Flight) -> None:
         """Submit a journalled job. Where the interpreter is on its way out the next client does it."""
@@ -84,16 +94,20 @@ class Submissions:
         with self._lock:
             self._running.pop(job, None)
 
+    def leave(self) -> None:
+        """Look no longer for what may have been submitted: that is left to the next client."""
+        self._leaving.set()
+
     def close(self) -> None:
-        """Finish what is being submitted."""
+        """Finish what is being submitted; what is unsure then is the next client's."""
+        self.leave()
         self._pool.shutdown(wait=True)
 
     def _submit(self, flight: Flight) -> None:
         try:
             self._deliver(flight)
         except BaseException as error:
-            lost = isinstance(error, TransportError) or (isinstance(error, ClustrixError) and error.transient)
-            if flight.unsure and lost:
+            if flight.unsure:  # whatever has gone wrong: there may be a job
                 self._put_off(flight, error)
             else:
                 self.refuse(flight, error)
@@ -159,10 +173,10 @@ class Submissions:
                 if last or not error.transient:
                     raise
                 cluster = engine.places.ready(cluster, again=True)
-            except ClustrixError as error:
-                if not error.transient:
+            except Exception as error:
+                if isinstance(error, ClustrixError) and not error.transient:
                     raise
-                flight.unsure = True
+                flight.unsure = True  # also where a plugin has tripped: over the scheduler's answer, perhaps
                 handle = self._settled(flight, spec, cluster)
                 if handle is not None:
                     return handle, spec, cluster
@@ -188,7 +202,7 @@ class Submissions:
                 if not error.transient or time.monotonic() - begun > patience:
                     raise
                 _log.info("%s: looking for job %s again: %s", cluster.name, spec.id, error)
-                if _leaving.wait(pause * random.uniform(0.5, 1.0)):
+                if self._leaving.wait(pause * random.uniform(0.5, 1.0)):
                     raise
             pause = min(2 * pause, _PAUSE_LAST)
         flight.unsure = False

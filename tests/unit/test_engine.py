@@ -43,7 +43,7 @@ class Toy:
 
     def __init__(self) -> None:
         self.calls: list[str] = []
-        self.fails: dict[str, list[ClustrixError]] = {}
+        self.fails: dict[str, list[Exception]] = {}
         self.found: JobHandle | None = None
         self.submissions: list[int] = []
 
@@ -423,11 +423,37 @@ def test_a_process_on_its_way_out_does_not_go_on_looking(make: Callable[[], Engi
     engine = make()
     job, _ = submit(engine)
     until(lambda: "find" in toy.calls)
-    submission._leaving.set()
-    try:
-        assert job.exception(10) is LOST
-    finally:
-        submission._leaving.clear()
+    submission._leave()
+    assert job.exception(10) is LOST
+    assert engine.journal.get(job.id).phase == INTENT
+
+
+def test_an_engine_that_is_closed_does_not_go_on_looking(make: Callable[[], Engine], toy: Toy) -> None:
+    toy.fails = {"submit": [LOST], "find": [LOST] * 100000}
+    engine = make()
+    job, _ = submit(engine)
+    until(lambda: "find" in toy.calls)
+    began = time.monotonic()
+    engine.close()
+    assert time.monotonic() - began < 10 and job.exception(10) is LOST
+
+
+def test_a_plugin_that_trips_after_the_job_was_accepted_costs_no_second_job(
+    make: Callable[[], Engine], toy: Toy
+) -> None:
+    toy.fails["submit"] = [ValueError("odd answer")]
+    toy.found = JobHandle("any", "any", "1")
+    engine = make()
+    job, _ = submit(engine)
+    until(lambda: engine.journal.get(job.id).phase == SUBMITTED)
+    assert toy.calls.count("submit") == 1
+
+
+def test_a_plugin_that_trips_while_it_looks_refuses_nothing(make: Callable[[], Engine], toy: Toy) -> None:
+    toy.fails = {"submit": [LOST], "find": [ValueError("odd answer")] * 100000}
+    engine = make()
+    job, _ = submit(engine)
+    assert isinstance(job.exception(10), ValueError)
     assert engine.journal.get(job.id).phase == INTENT
 
 

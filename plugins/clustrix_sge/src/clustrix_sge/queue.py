@@ -133,7 +133,7 @@ def _reasons(fields: Sequence[Sequence[str]]) -> tuple[dict[tuple[str, int], str
     waits: dict[str, list[str]] = defaultdict(list)
     for kind, native, task, *text in (found for found in fields if len(found) > 3):
         said = "|".join(text).strip()
-        if kind == "error" and task.isdigit():
+        if kind == "error" and re.fullmatch("[0-9]{1,9}", task):
             errors[native, int(task) - 1] = said
         elif kind == "info" and not _NO_REASON.fullmatch(said):
             waits[native].append(said)
