@@ -134,7 +134,7 @@ def cluster_runs(names: list[str]) -> list[Run]:
         python = str(interpreters.find().get(wanted, CLUSTER_PYTHON))
     limits = {"real": 2700, "sweep": 900, "chaos": 900}
     # Jobs are mostly waited for, so several groups of tests fit side by side; whoever stops daemons is alone.
-    options = {"real": ("-n", "4", "--dist", "loadgroup")}
+    options = {"real": ("-n", "4", "--dist", "loadgroup", "--no-loadscope-reorder")}
     return [
         Run(
             name,

@@ -89,7 +89,7 @@ def _ask(cluster: Cluster) -> str:
     return (
         f"said=$(qstat -xml -u {user(cluster)} -s prs </dev/null) || exit;"
         f" rows=$({{ cat; echo =; printf '%s\\n' \"$said\"; }} | {awk(_ROWS, before)}) ||"
-        " { echo qstat has not answered with a list of jobs >&2; exit 1; };"
+        " { printf 'qstat has not answered with a list of jobs: %.200s\\n' \"$said\" >&2; exit 1; };"
         ' part() { printf \'%s\\n\' "$rows" | sed -n "s/^$1|//p"; }'
     )
 
