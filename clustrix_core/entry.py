@@ -14,6 +14,8 @@ from clustrix_core.model import JobHandle, JobState
 
 INTENT, SUBMITTED, OVER, REFUSED = "intent", "submitted", "over", "refused"
 _PLACE = ("backend", "host", "port", "user", "proxy_jump", "ssh_config", "work_dir")
+# The options that say where a cluster is that is reached by an API.
+_API_PLACE = ("kubeconfig", "context", "namespace")
 
 
 @dataclass
@@ -44,7 +46,9 @@ class Entry:
 
 def place(settings: Mapping[str, Any]) -> str:
     """Return where the files of jobs with these settings (JSON-safe) are."""
-    return json.dumps([settings.get(name) for name in _PLACE])
+    options = settings.get("options") or {}
+    reached = [options[name] for name in _API_PLACE if options.get(name)]
+    return json.dumps([*(settings.get(name) for name in _PLACE), *reached])
 
 
 def error_data(error: ClustrixError) -> dict[str, Any]:

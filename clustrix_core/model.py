@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,9 @@ class BackendInfo:
     ``needs_host`` is False for backends that run without one (an API); with ``here`` its jobs run on this machine, in
     this interpreter unless told otherwise, and a host makes no sense; ``summary`` is one line. ``lacks`` names the
     resources that it knows nothing of, like partition: `clustrix init` does not ask for them. ``programs`` are those
-    that its login nodes have, all of them: by these `clustrix init` makes its suggestion.
+    that its login nodes have, all of them: by these `clustrix init` makes its suggestion. ``connect`` makes the way to
+    a cluster that is reached by an API and not by a login, from the backend's typed options; nothing is connected
+    before its first ``run``, whose commands are that API's. All that this process asks of the cluster shares it.
     """
 
     name: str
@@ -57,6 +59,7 @@ class BackendInfo:
     lacks: tuple[str, ...] = ()
     here: bool = False
     programs: tuple[str, ...] = ()
+    connect: Callable[[Any], Transport] | None = None
 
 
 @dataclass(frozen=True)

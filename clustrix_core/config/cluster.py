@@ -151,6 +151,12 @@ class ClusterConfig:
                     f"host={self.host!r}, but the backend {info.name} runs jobs on this machine",
                     "Write backend: ssh for a host without a scheduler, or leave the host out.",
                 )
+            if info.connect is not None and (self.host or self.transport):
+                extra = "host" if self.host else "transport"
+                raise origin.at(extra).error(
+                    f"{extra}={getattr(self, extra)!r}, but the backend {info.name} is reached by its own API",
+                    f"Leave {extra} out; options: say where it is.",
+                )
             if info.needs_host and not self.host:
                 raise origin.error(f"the backend {info.name} needs a host", "Set host: in its configuration (--host).")
             return build(info.options, self.options, origin.at("options"))

@@ -106,7 +106,8 @@ class Engine:
             specs.RECIPE: recipe.to_json() if recipe else None,
             "chunk": request.chunk,
             "sources": dict(request.sources),
-            "cwd": _cwd(request.settings),
+            # Where the job runs with the client's files, relative paths go on meaning the same.
+            "cwd": os.getcwd() if cluster.transport.here else None,
         }
         entry = Entry(
             id=job,
@@ -220,11 +221,6 @@ def _piece(log: Path, since: int) -> LogChunk:
     with log.open("rb") as file:
         file.seek(start)
         return LogChunk(file.read().decode("utf-8", "replace"), size)
-
-
-def _cwd(settings: ClusterConfig) -> str | None:
-    # Without a host the job runs where the client's files are, so relative paths go on meaning the same.
-    return None if settings.host else os.getcwd()
 
 
 __all__ = ["Engine", "Request"]

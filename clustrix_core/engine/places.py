@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shlex
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from clustrix_core import bundle, config, entry
 from clustrix_core.config import ClusterConfig
 from clustrix_core.dispatch import Dispatch
 from clustrix_core.journal import Journal
-from clustrix_core.model import Cluster, Site
+from clustrix_core.model import BackendInfo, Cluster, Site
 from clustrix_core.resources import Resources
 from clustrix_core.transport import Transport
 from clustrix_core.transport.connect import connect
@@ -41,7 +43,7 @@ class Places:
             name=settings.name,
             backend=settings.backend,
             options=settings.typed_options(info),
-            transport=self._transport(settings),
+            transport=self._transport(settings, info),
             work_dir=settings.work_dir,
             python=settings.python or (shlex.quote(sys.executable) if info.here else "python3"),
             resources=resources,
@@ -73,13 +75,19 @@ class Places:
         place = [cluster.name, cluster.backend, cluster.work_dir, cluster.python, cluster.resources.partition]
         return json.dumps([*place, bundle.digest(), way])
 
-    def _transport(self, settings: ClusterConfig) -> Transport:
+    def _transport(self, settings: ClusterConfig, info: BackendInfo) -> Transport:
+        if info.connect is not None:
+            options = settings.typed_options(info)
+            return self._shared(info.name, dataclasses.asdict(options), partial(info.connect, options))
         kind = settings.transport or ("paramiko" if settings.host else "local")
         login = {name: getattr(settings, name) for name in _LOGIN if getattr(settings, name) is not None}
+        return self._shared(kind, login, partial(connect, kind, Login(**login) if settings.host else None))
+
+    def _shared(self, kind: str, login: Mapping[str, Any], make: Callable[[], Transport]) -> Transport:
         key = json.dumps([kind, login], sort_keys=True, default=str)
         with self._lock:
             if key not in self._transports:
-                self._transports[key] = connect(kind, Login(**login) if settings.host else None)
+                self._transports[key] = make()
             return self._transports[key]
 
     def close(self) -> None:

@@ -1,7 +1,8 @@
 """How commands and bytes reach a cluster: one method, ``run``, and three ways behind it.
 
 Commands are one line of POSIX sh: transports hand them to ``/bin/sh -c``, whatever the user's login shell is.
-Nothing that grows with the data goes on a command line; it goes through stdin.
+Nothing that grows with the data goes on a command line; it goes through stdin. The transport of a backend that is
+reached by an API (``BackendInfo.connect``) has commands of its own, and keeps all the other promises.
 """
 
 from __future__ import annotations
