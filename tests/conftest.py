@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.testbeds.bed import NAMES, Bed
+from tests.testbeds.bed import NAMES, PACKAGES, Bed
 
 CI = os.environ.get("CI") == "true"
 # A place is a backend, or that and a way to get there; a host without a scheduler is the login node of a bed.
@@ -85,7 +85,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def _package(name: str) -> Any:
-    return import_module(f"tests.testbeds.{name}")
+    return import_module(f"tests.testbeds.{PACKAGES.get(name, name)}")
 
 
 def _bed(name: str, config: pytest.Config) -> Any:
@@ -115,6 +115,12 @@ def pbs_bed(pytestconfig: pytest.Config) -> Any:
     return _bed("pbs", pytestconfig)
 
 
+@pytest.fixture(scope="session")
+def k8s_bed(pytestconfig: pytest.Config) -> Any:
+    """A real Kubernetes of two nodes, reached by its API."""
+    return _bed("k8s", pytestconfig)
+
+
 @pytest.fixture
 def slurm_bed_alone(slurm_bed: Any) -> Iterator[Any]:
     """The same for a test that breaks things: no other session uses it meanwhile, and it is repaired afterwards."""
@@ -127,3 +133,10 @@ def sge_bed_alone(sge_bed: Any) -> Iterator[Any]:
     """The same for a test that stops daemons or sets them otherwise."""
     yield sge_bed
     sge_bed.repair()
+
+
+@pytest.fixture
+def k8s_bed_alone(k8s_bed: Any) -> Iterator[Any]:
+    """The same for a test that stops its daemons or takes a node away."""
+    yield k8s_bed
+    k8s_bed.repair()

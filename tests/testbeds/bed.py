@@ -9,7 +9,8 @@ from typing import Any, Protocol
 
 # By the name of the backend. Each is a package here with ``why_not() -> str`` (why this machine cannot have it, "" when
 # it can), ``up(*, alone=False) -> Bed`` and ``leave() -> None``.
-NAMES = ("slurm", "sge", "pbs")
+NAMES = ("slurm", "sge", "pbs", "k8s")
+PACKAGES = {"k8s": "kubernetes"}  # where the package has another name
 
 
 class Bed(Protocol):
