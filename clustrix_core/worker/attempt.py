@@ -19,7 +19,8 @@ class Attempt:
         self.directory = os.path.abspath(directory)
         self.round = round
         self.task = task
-        self.number = 0
+        # Where an attempt does not see the files of the one before, somebody else must count.
+        self.number = int(os.environ.get("CLUSTRIX_ATTEMPT") or 0)
         self.started = _started()
         self.spec: "Dict[str, Any]" = self._json("spec.json")
         self.signer = records.Signer(key.read(self.path("key")), self.spec["id"])
@@ -75,12 +76,16 @@ class Attempt:
     def earlier(self) -> "Dict[int, str]":
         """Return the calls that earlier attempts of this task have ended, with the kind of their record."""
         found: "Dict[int, str]" = {}
-        mine = tuple("results-%d.%d.%d." % (self.round, self.task, number) for number in range(self.number))
-        for name in os.listdir(self.directory) if mine else ():
-            if name.startswith(mine):
-                ends = recorded(self.path(name))
-                found.update((call, kind) for call, kind in ends.items() if kind != "again")
+        for path in self.before():
+            found.update((call, kind) for call, kind in recorded(path).items() if kind != "again")
         return found
+
+    def before(self) -> "List[str]":
+        """Return the results files of earlier attempts of this task, as far as they are here."""
+        mine = "results-%d.%d." % (self.round, self.task)
+        names = sorted(os.listdir(self.directory)) if self.number else []
+        runs = [name[len(mine) :].split(".") for name in names if name.startswith(mine)]
+        return [self.results(int(slot), int(number)) for number, slot in runs if int(number) < self.number]
 
     def _json(self, name: str) -> "Any":
         with open(self.path(name), "rb") as file:

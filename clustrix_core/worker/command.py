@@ -69,8 +69,8 @@ class Command:
 
     def _earlier(self) -> "Iterator[int]":
         """Yield how earlier attempts have ended, where they have recorded it."""
-        for number in range(self._attempt.number):
-            with open(self._attempt.results(0, number), "rb") as file:
+        for path in self._attempt.before():
+            with open(path, "rb") as file:
                 for record in records.read_all(file, 0, self._attempt.signer):
                     file.seek(record.offset)
                     yield int(file.read(sum(record.sizes)))

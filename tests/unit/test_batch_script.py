@@ -206,7 +206,14 @@ def test_files_of_the_function_get_the_users_own_modes(house: House) -> None:
 
 KEPT = [
     *("PWD", "OLDPWD", "UID", "EUID", "PPID", "SHELLOPTS", "BASHOPTS", "OPTIND", "RANDOM", "_", "GROUPS", "LINENO"),
-    *("CLUSTRIX_JOB", "CLUSTRIX_TASK", "CLUSTRIX_SCHEDULER_ID", "CLUSTRIX_STARTED", "clustrix_here"),
+    *(
+        "CLUSTRIX_JOB",
+        "CLUSTRIX_TASK",
+        "CLUSTRIX_SCHEDULER_ID",
+        "CLUSTRIX_STARTED",
+        "CLUSTRIX_ATTEMPT",
+        "clustrix_here",
+    ),
 ]
 NAMES = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,12}", fullmatch=True).filter(lambda name: name not in (*KEPT, "IFS"))
 VALUES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")) | st.just(PWNED)

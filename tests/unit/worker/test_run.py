@@ -470,6 +470,15 @@ def test_a_later_attempt_of_a_finished_task_does_nothing_and_keeps_its_exit_code
     assert len(job.ends()) == 1
 
 
+@pytest.mark.parametrize("command", [False, True])
+def test_an_attempt_may_be_told_its_number(make: Make, tmp_path: Path, command: bool) -> None:
+    """One that sees nothing of those before must not write to files of the same names."""
+    job = JobDir(tmp_path).command("true") if command else make("def f(): return 1")
+    told = {"CLUSTRIX_ATTEMPT": "1795345900"}
+    assert (job.run(env=told)[0], job.run(env=told)[0]) == (0, 0)
+    assert job.only()["run"] == f"0.0.1795345900.{0 if command else 1}"
+
+
 def test_a_round_makes_the_calls_of_its_list(make: Make) -> None:
     job = make("def f(x): return x", each(range(10)), width=2)
     (job.path / "todo-1").write_text("[3, 8]")
