@@ -1,0 +1,96 @@
+"""Kubernetes for Clustrix: a batch/v1 Job for each task. Run against Kubernetes 1.20."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from clustrix_core.hookspecs import hookimpl
+from clustrix_core.model import BackendInfo, Cluster, Fetched, JobHandle, JobSpec, JobStatus, LogChunk, Problem
+from clustrix_core.transport import Transport
+from clustrix_k8s.options import K8sOptions
+
+LACKS = ("nodes", "partition", "account", "qos", "constraint", "exclusive")
+
+
+def connect(options: Any) -> Transport:
+    """Return the way to the API server; nothing is connected yet."""
+    from clustrix_k8s.api import Api
+
+    return Api(options)
+
+
+@hookimpl
+def describe_backend() -> BackendInfo:
+    return BackendInfo("k8s", K8sOptions, "Kubernetes, by its API", lacks=LACKS, connect=connect)
+
+
+@hookimpl
+def check(cluster: Cluster) -> Sequence[Problem]:
+    from clustrix_k8s import provisioning
+
+    return provisioning.check(cluster)
+
+
+@hookimpl
+def provision(cluster: Cluster) -> Cluster:
+    from clustrix_k8s import provisioning
+
+    return provisioning.provision(cluster)
+
+
+@hookimpl
+def release(cluster: Cluster) -> None:
+    from clustrix_k8s import provisioning
+
+    provisioning.release(cluster)
+
+
+@hookimpl
+def render_script(job: JobSpec, cluster: Cluster) -> str:
+    from clustrix_k8s import manifest
+
+    return manifest.render(job, cluster)
+
+
+@hookimpl
+def submit(job: JobSpec, script: str, cluster: Cluster) -> JobHandle:
+    from clustrix_k8s import submitting
+
+    return submitting.submit(job, script, cluster)
+
+
+@hookimpl
+def find(job: JobSpec, cluster: Cluster) -> JobHandle | None:
+    from clustrix_k8s import submitting
+
+    return submitting.find(job, cluster)
+
+
+@hookimpl
+def status(handles: Sequence[JobHandle], cluster: Cluster) -> Mapping[str, JobStatus]:
+    from clustrix_k8s import querying
+
+    return querying.status(handles, cluster)
+
+
+@hookimpl
+def fetch(handles: Sequence[JobHandle], into: Path, cluster: Cluster) -> Mapping[str, Fetched]:
+    from clustrix_k8s import fetching
+
+    return fetching.fetch(handles, into, cluster)
+
+
+@hookimpl
+def logs(handle: JobHandle, cluster: Cluster, since: int) -> LogChunk:
+    from clustrix_k8s import fetching
+
+    return fetching.logs(handle, cluster, since)
+
+
+@hookimpl
+def cancel(handles: Sequence[JobHandle], cluster: Cluster) -> None:
+    from clustrix_k8s import querying
+
+    querying.cancel(handles, cluster)

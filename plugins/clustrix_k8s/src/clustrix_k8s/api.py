@@ -1,0 +1,194 @@
+"""The way to a cluster: its API server, by the official client's configuration, connections and websockets.
+
+It is a transport, so that its questions are counted and its outages tried like those of all others. A command is not a
+line of sh but one of
+
+    GET|POST|PATCH|DELETE PATH     stdin is the body; stdout the answer; the exit code 0, else the HTTP status
+    CREATE [PATH]                  stdin is JSON: a list of {"path", "body"}, created in order, if PATH is there. The
+                                   first owns the others. What is there already counts as created
+    EXEC NAMESPACE/POD CONTAINER ARGV...    a command in a container, with stdin, stdout and its exit code
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from clustrix_core.errors import AuthenticationError, ConfigError, TransportError
+from clustrix_core.transport import DEADLINE, Completed
+from clustrix_k8s.options import K8sOptions
+from clustrix_k8s.websocket import execute
+
+CONNECT = 15.0  # seconds
+EXISTS = 409
+_KINDS = {"PATCH": "application/merge-patch+json"}
+
+
+class Api:
+    """One API server as one user. Thread-safe: threads share the client's connections. ``requests`` counts."""
+
+    here = False
+    connections = 0
+
+    def __init__(self, options: K8sOptions) -> None:
+        self._options = options
+        self._lock = threading.Lock()
+        self._made: Any = None
+        self.requests = 0
+
+    def run(
+        self,
+        command: str,
+        stdin: Iterable[bytes] = (),
+        sink: Callable[[bytes], None] | None = None,
+        idle: float = DEADLINE,
+    ) -> Completed:
+        """Carry out one command; see above. Raises TransportError where its end is not known."""
+        verb, _, rest = command.partition(" ")
+        if verb in ("GET", "POST", "PATCH", "DELETE"):
+            done = self._request(verb, rest, b"".join(stdin), idle)
+        elif verb == "CREATE":
+            done = self._request("GET", rest, b"", idle) if rest else Completed(0)
+            done = done if done.returncode else self._create(json.loads(b"".join(stdin)), idle)
+        elif verb == "EXEC":
+            place, container, *argv = shlex.split(rest)
+            return self._execute(place, container, argv, stdin, sink, idle)
+        else:
+            raise ConfigError(f"an API server does not understand {command[:80]!r}: this needs a cluster with a login")
+        if sink is not None:
+            sink(done.stdout)
+            return Completed(done.returncode, b"", done.stderr)
+        return done
+
+    def close(self) -> None:
+        """Drop the connections; the next ``run`` makes new ones."""
+        with self._lock:
+            client, self._made = self._made, None
+        if client is not None:
+            manager = client.rest_client.pool_manager
+            known = manager.pools.keys()  # it cannot be iterated itself
+            for key in known:
+                manager.pools[key].close()  # to forget them leaves their sockets to the garbage collector
+            manager.clear()
+
+    def __repr__(self) -> str:
+        return f"Api({self._options.context or 'the current context'})"
+
+    def _request(self, verb: str, path: str, body: bytes, idle: float) -> Completed:
+        import urllib3
+
+        client = self._client()
+        headers = {"Accept": "application/json, */*", **self._authorization(client)}
+        if body:
+            headers["Content-Type"] = _KINDS.get(verb, "application/json")
+        try:
+            answer = client.rest_client.pool_manager.request(
+                verb,
+                client.configuration.host + path,
+                body=body or None,
+                headers=headers,
+                timeout=urllib3.Timeout(connect=CONNECT, read=idle),
+                retries=False,
+            )
+        except urllib3.exceptions.HTTPError as error:
+            raise TransportError(f"the API server {client.configuration.host} cannot be reached: {error}") from error
+        self.requests += 1
+        if answer.status == 401:
+            said = answer.data[:300].decode("utf-8", "replace")
+            raise AuthenticationError(
+                f"the API server {client.configuration.host} refused the login: {said}",
+                hint="Log in again as your cluster's provider says, and look whether `kubectl get jobs` works.",
+            )
+        return Completed(0 if 200 <= answer.status < 300 else answer.status, answer.data)
+
+    def _create(self, wanted: Sequence[dict[str, Any]], idle: float) -> Completed:
+        made: list[Any] = []
+        for number, one in enumerate(wanted):
+            body = one["body"]
+            if number:
+                body["metadata"]["ownerReferences"] = [_owner(made[0])]
+            done = self._request("POST", one["path"], json.dumps(body).encode(), idle)
+            if done.returncode == EXISTS and _word(done) == "AlreadyExists":
+                name = body["metadata"]["name"]
+                done = self._request("GET", f"{one['path']}/{name}", b"", idle)
+            if done.returncode:
+                return done
+            made.append(json.loads(done.stdout))
+        return Completed(0, json.dumps(made).encode())
+
+    def _execute(
+        self,
+        place: str,
+        container: str,
+        argv: Sequence[str],
+        stdin: Iterable[bytes],
+        sink: Callable[[bytes], None] | None,
+        idle: float,
+    ) -> Completed:
+        client = self._client()
+        self.requests += 1
+        return execute(client.configuration, self._authorization(client), place, container, argv, stdin, sink, idle)
+
+    def _client(self) -> Any:
+        with self._lock:
+            if self._made is None:
+                self._made = _connect(self._options)
+            return self._made
+
+    @staticmethod
+    def _authorization(client: Any) -> dict[str, str]:
+        # Asked for each time: tokens of cloud providers end after minutes, and the client renews them here.
+        found = client.configuration.auth_settings().values()
+        return {one["key"]: one["value"] for one in found if one["in"] == "header" and one["value"]}
+
+
+def namespace_of(options: K8sOptions) -> str:
+    """Return the namespace of a kubeconfig's context, where the options name none."""
+    from kubernetes import config
+
+    try:
+        contexts, active = config.list_kube_config_contexts(options.kubeconfig)
+    except (config.ConfigException, OSError):
+        return "default"
+    chosen = next((one for one in contexts if one["name"] == options.context), active)
+    return str((chosen.get("context") or {}).get("namespace") or "default")
+
+
+def _connect(options: K8sOptions) -> Any:
+    from kubernetes import client, config
+
+    try:
+        return config.new_client_from_config(options.kubeconfig, options.context, persist_config=False)
+    except config.ConfigException as error:
+        if options.kubeconfig or options.context:
+            raise _no_config(error) from error
+        settings = client.Configuration()
+        try:
+            config.load_incluster_config(client_configuration=settings)
+        except config.ConfigException:
+            raise _no_config(error) from error
+        return client.ApiClient(settings)
+    except Exception as error:  # a damaged file may raise anything
+        raise _no_config(error) from error
+
+
+def _no_config(error: Exception) -> ConfigError:
+    return ConfigError(
+        f"no cluster can be reached with this kubeconfig: {error}",
+        hint="`kubectl config get-contexts` shows what there is; set kubeconfig: and context: in options:.",
+    )
+
+
+def _owner(made: Any) -> dict[str, Any]:
+    named = {"name": made["metadata"]["name"], "uid": made["metadata"]["uid"]}
+    return {"apiVersion": made["apiVersion"], "kind": made["kind"], **named}
+
+
+def _word(done: Completed) -> str:
+    try:
+        return str(json.loads(done.stdout).get("reason"))
+    except (ValueError, AttributeError):
+        return ""

@@ -1,0 +1,103 @@
+"""Questions to the API server, and what its refusals mean."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+from clustrix_core.errors import CommandError
+from clustrix_core.model import Cluster, JobHandle
+from clustrix_core.transport import Completed
+from clustrix_k8s import names
+from clustrix_k8s.options import K8sOptions
+
+PAGE = 500
+GONE = 404
+BUSY = (408, 429, 500, 502, 503, 504)  # the server may have done it, or may do it when asked again
+
+
+def namespace(cluster: Cluster) -> str:
+    """Return where the jobs of a cluster are."""
+    options: K8sOptions = cluster.options
+    return options.namespace or _context_namespace(options.kubeconfig, options.context)
+
+
+@cache
+def _context_namespace(kubeconfig: str | None, context: str | None) -> str:
+    from clustrix_k8s.api import namespace_of
+
+    return namespace_of(K8sOptions(kubeconfig=kubeconfig, context=context))
+
+
+def ask(cluster: Cluster, command: str, body: Any = None, missing: bool = False) -> Any:
+    """Return what the server answers, as data. ``missing``: None where there is no such thing.
+
+    Raises CommandError with the HTTP status as ``returncode`` for a refusal, TransportError where it is not known.
+    """
+    stdin = () if body is None else (json.dumps(body).encode(),)
+    done = cluster.transport.run(command, stdin)
+    if missing and done.returncode == GONE:
+        return None
+    if done.returncode:
+        raise refusal(command, done)
+    try:
+        return json.loads(done.stdout)
+    except ValueError:
+        raise CommandError(f"the API server's answer is damaged: {done.text[:200]!r}", transient=True) from None
+
+
+def refusal(command: str, done: Completed) -> CommandError:
+    """Return the error for an answer that says no."""
+    what = command.partition("?")[0]
+    return CommandError(
+        f"{what} failed: {words(done)}",
+        returncode=done.returncode,
+        stderr=done.error,
+        transient=done.returncode in BUSY or done.returncode < 400,
+        hint="`clustrix doctor` says which rights are missing." if done.returncode == 403 else None,
+    )
+
+
+def words(done: Completed) -> str:
+    """Return why the server refuses, in its own words."""
+    try:
+        return str(json.loads(done.stdout)["message"])[:1000]
+    except (ValueError, KeyError, TypeError):
+        return (done.error or done.text)[:500].strip() or f"HTTP {done.returncode}"
+
+
+def pods(cluster: Cluster, handles: Sequence[JobHandle]) -> Sequence[Mapping[str, Any]]:
+    """Return the pods of these jobs, the older first: one question for all, or one a page."""
+    return _listed(cluster, names.core_path(namespace(cluster), "pods"), names.selector(handles))
+
+
+def jobs(cluster: Cluster, handles: Sequence[JobHandle]) -> Sequence[Mapping[str, Any]]:
+    """Return the Jobs of these jobs."""
+    return _listed(cluster, names.jobs_path(namespace(cluster)), names.selector(handles))
+
+
+def _listed(cluster: Cluster, path: str, selector: str) -> Sequence[Mapping[str, Any]]:
+    found: list[Mapping[str, Any]] = []
+    more = ""
+    while True:
+        answer = ask(cluster, f"GET {path}?{selector}&limit={PAGE}{more}")
+        if not isinstance(answer, dict) or not isinstance(answer.get("items"), list):
+            raise CommandError("the API server's answer is no list", transient=True)
+        found += answer["items"]
+        if not (token := (answer.get("metadata") or {}).get("continue")):
+            return sorted(found, key=lambda one: str(one["metadata"].get("creationTimestamp")))
+        more = f"&continue={token}"
+
+
+def of(handle: JobHandle, found: Sequence[Mapping[str, Any]]) -> dict[int, Mapping[str, Any]]:
+    """Return those objects that are of one round of a job, by task; of several the latest."""
+    mine: dict[int, Mapping[str, Any]] = {}
+    for one in found:
+        labels = one["metadata"].get("labels") or {}
+        if labels.get(names.JOB) == handle.job and labels.get(names.NAME) == handle.name:
+            task = str(labels.get(names.TASK))
+            if task.isdecimal() and int(task) < handle.tasks:
+                mine[int(task)] = one
+    return mine

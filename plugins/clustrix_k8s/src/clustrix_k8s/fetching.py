@@ -1,0 +1,183 @@
+"""Bringing results home: from a container's last words where they are small, else from the one that keeps them."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import shlex
+import time
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from clustrix_core import batch
+from clustrix_core.errors import CommandError
+from clustrix_core.model import Cluster, Fetched, JobHandle, LogChunk
+from clustrix_core.transport import DEADLINE, Completed, Transport
+from clustrix_k8s import asking, manifest, names, states
+
+EVERY = 5.0  # seconds between two looks into a pod that is still running: each is a command in it
+LARGEST = 1 << 24  # bytes that a container's last words may unpack to
+LOG = 1 << 20
+
+
+def fetch(handles: Sequence[JobHandle], into: Path, cluster: Cluster) -> Mapping[str, Fetched]:
+    """Copy what is new to ``into``: one list of pods for all jobs, and a command in each pod that has more to give."""
+    if not handles:
+        return {}
+    discard(cluster, [handle for handle in handles if handle.discard])
+    wanted = [handle for handle in handles if not handle.discard]
+    pods = asking.pods(cluster, wanted) if wanted else ()
+    found = {handle.job: Fetched(missing=True) for handle in handles}
+    for handle in wanted:
+        mine = [pod for pod in asking.of(handle, pods).values() if not pod["metadata"].get("deletionTimestamp")]
+        if mine:
+            found[handle.job] = _joined([_from(pod, handle, into, cluster) for pod in mine])
+    return found
+
+
+def discard(cluster: Cluster, handles: Sequence[JobHandle]) -> None:
+    """Remove the objects of jobs; the first of each owns the rest."""
+    namespace = asking.namespace(cluster)
+    for handle in handles:
+        for round in range(handle.round + 1):
+            name = names.objects(replace(handle, round=round, name=_name(handle, round)))[0]
+            path = f"{names.jobs_path(namespace)}/{name}"
+            asking.ask(cluster, f"DELETE {path}", {"propagationPolicy": "Background"}, missing=True)
+    for pod in asking.pods(cluster, handles) if handles else ():
+        # Its Job is gone; who asks before the server's collector has come by must not find it.
+        if any((pod["metadata"].get("labels") or {}).get(names.JOB) == handle.job for handle in handles):
+            path = f"{names.core_path(namespace, 'pods')}/{pod['metadata']['name']}"
+            asking.ask(cluster, f"DELETE {path}", {"gracePeriodSeconds": 5}, missing=True)
+
+
+def _name(handle: JobHandle, round: int) -> str:
+    plain = handle.name.removesuffix(f"-r{handle.round}") if handle.round else handle.name
+    return plain + (f"-r{round}" if round else "")
+
+
+def _joined(all: Sequence[Fetched]) -> Fetched:
+    new = tuple(name for one in all for name in one.new)
+    return Fetched(new, unkept=next((one.unkept for one in all if one.unkept), ""))
+
+
+def _from(pod: Mapping[str, Any], handle: JobHandle, into: Path, cluster: Cluster) -> Fetched:
+    task = (pod["metadata"].get("labels") or {}).get(names.TASK)
+    state = states.container(pod, "task").get("state") or {}
+    ended = state.get("terminated")
+    marker = into / handle.job / f"status-{handle.round}.{task}"
+    if ended and (words := str(ended.get("message") or "").partition("\n")[2].strip()):
+        # All is in it, or nothing; what came of it once is here.
+        return Fetched() if marker.is_file() else _copy(_LastWords(words), handle, into, cluster)
+    keeper = states.container(pod, "keeper").get("state") or {}
+    if "running" not in keeper or not (ended or "running" in state):
+        return Fetched()
+    if not ended and not _due(into / handle.job, f".looked-{handle.round}.{task}"):
+        return Fetched()
+    place = f"{pod['metadata'].get('namespace')}/{pod['metadata'].get('name')}"
+    try:
+        found = _copy(_Keeper(cluster, place), handle, into, cluster)
+        if ended and not found.unkept:
+            cluster.transport.run(f"EXEC {place} keeper {shlex.join(_program(cluster, 'release'))}")
+    except CommandError as error:
+        if not error.transient:
+            raise
+        return Fetched()  # it has ended since it was listed: the next list says how
+    return found
+
+
+def _due(mirror: Path, name: str) -> bool:
+    """Return whether it is time to look into a pod that is still running, and note that it is looked into. At first
+    there is nothing to see."""
+    looked = mirror / name
+    mirror.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        due = not 0 <= time.time() - looked.stat().st_mtime < EVERY
+    except OSError:
+        looked.touch()
+        return False
+    if due:
+        looked.touch()
+    return due
+
+
+def _copy(transport: Transport, handle: JobHandle, into: Path, cluster: Cluster) -> Fetched:
+    """Let the toolkit read the stream: it is written as a cluster with a shell writes it."""
+    return batch.fetch([handle], into, replace(cluster, transport=transport))[handle.job]
+
+
+def _program(cluster: Cluster, command: str) -> list[str]:
+    return [*shlex.split(cluster.python), f"{manifest.IN}/worker/pod.py", command, manifest.work(cluster)]
+
+
+class _Way:
+    """A way to the stream of one pod, for the toolkit; what it would have run in a shell is of no use here."""
+
+    here = False
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+@dataclass
+class _LastWords(_Way):
+    """The stream is in a container's termination message."""
+
+    words: str
+
+    def run(
+        self,
+        command: str,
+        stdin: Iterable[bytes] = (),
+        sink: Callable[[bytes], None] | None = None,
+        idle: float = DEADLINE,
+    ) -> Completed:
+        try:
+            unpacker = zlib.decompressobj(wbits=31)
+            stream = unpacker.decompress(base64.b64decode(self.words, validate=True), LARGEST)
+        except (binascii.Error, zlib.error, ValueError) as error:
+            raise CommandError(f"a container's last words are damaged: {error}") from error
+        assert sink is not None
+        sink(stream)
+        return Completed(0)
+
+
+@dataclass
+class _Keeper(_Way):
+    """The stream comes from a command in the container that keeps the results."""
+
+    cluster: Cluster
+    place: str
+
+    def run(
+        self,
+        command: str,
+        stdin: Iterable[bytes] = (),
+        sink: Callable[[bytes], None] | None = None,
+        idle: float = DEADLINE,
+    ) -> Completed:
+        request = b"".join(stdin)
+        argv = shlex.join(_program(self.cluster, "give"))
+        return self.cluster.transport.run(
+            f"EXEC {self.place} keeper {argv}", [b"%d\n" % len(request) + request], sink, idle
+        )
+
+
+def logs(handle: JobHandle, cluster: Cluster, since: int) -> LogChunk:
+    """Return what a task has written, as the server keeps it. It keeps no offsets: all up to there is read again."""
+    pod = asking.of(handle, asking.pods(cluster, [handle])).get(handle.task)
+    state = states.container(pod, "task").get("state") or {} if pod else {}
+    if pod is None or "waiting" in state or not state:
+        return LogChunk("", max(since, 0))
+    path = f"{names.core_path(asking.namespace(cluster), 'pods')}/{pod['metadata']['name']}/log?container=task"
+    limit = f"&limitBytes={since + LOG}" if since >= 0 else ""
+    done = cluster.transport.run(f"GET {path}{limit}")
+    if done.returncode:
+        raise asking.refusal("reading the log", done)
+    whole = done.stdout
+    start = max(len(whole) + since, 0) if since < 0 else min(since, len(whole))
+    while since < 0 and start < len(whole) and 0x80 <= whole[start] < 0xC0:
+        start += 1
+    return LogChunk(whole[start:].decode("utf-8", "replace"), max(len(whole), since))

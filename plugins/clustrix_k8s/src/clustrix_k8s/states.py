@@ -1,0 +1,131 @@
+"""From a pod, and from a Job without one, to where a task stands."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from clustrix_core.batch.queue import read_marker
+from clustrix_core.model import JobHandle, JobState, TaskStatus
+from clustrix_k8s import names
+
+# What a container waits for that will not come, whatever is tried again.
+NEVER = (
+    "ErrImageNeverPull",
+    "InvalidImageName",
+    "CreateContainerConfigError",
+    "CreateContainerError",
+    "RunContainerError",
+)
+PERHAPS = ("ImagePullBackOff", "ErrImagePull", "RegistryUnavailable")
+KILLED = (137, 143)  # exit codes of who was told to end, or made to
+OWN_LIMIT = ("exceeds the", "exceeded its", "Usage of EmptyDir")
+
+
+def of_pod(pod: Mapping[str, Any], handle: JobHandle, patience: float) -> TaskStatus:
+    """Return where a task stands. ``patience``: seconds for which an image may fail to come."""
+    status = pod.get("status") or {}
+    task = container(pod, "task")
+    state = task.get("state") or {}
+    if "terminated" in state:
+        return _terminated(state["terminated"], status)
+    if status.get("phase") == "Failed" or status.get("reason") in ("Evicted", "Preempting", "NodeLost"):
+        return _failed(status)
+    if "running" in state:
+        return TaskStatus(JobState.RUNNING, "Running")
+    waiting = state.get("waiting") or {}
+    reason, message = str(waiting.get("reason") or ""), str(waiting.get("message") or "")
+    said = f"{reason}: {message}" if message else reason
+    old = time.time() - handle.submitted > patience
+    if reason in NEVER or (reason in PERHAPS and old):
+        return TaskStatus(JobState.FAILED, reason, message or reason)
+    return TaskStatus(JobState.PENDING, str(status.get("phase") or "Pending"), said or _unscheduled(status))
+
+
+def is_going(pod: Mapping[str, Any]) -> bool:
+    """Return whether a pod was deleted before it had ended by itself: its Job knows whether another one is made."""
+    if not pod["metadata"].get("deletionTimestamp"):
+        return False
+    ended = (container(pod, "task").get("state") or {}).get("terminated") or {}
+    return ended.get("exitCode") in (None, *KILLED)
+
+
+def of_going(pod: Mapping[str, Any], job: Mapping[str, Any] | None) -> TaskStatus:
+    """Return where a task stands whose pod was deleted, from its Job."""
+    said = of_job(job)
+    if said is None:
+        return TaskStatus(JobState.CANCELLED, "Deleted", "its Job was deleted")
+    return _deleted(pod) if said.state is JobState.FAILED else said
+
+
+def of_job(job: Mapping[str, Any] | None) -> TaskStatus | None:
+    """Return what a Job says of a task that has no pod; None for nothing."""
+    if job is None:
+        return None
+    if (job["metadata"].get("annotations") or {}).get(names.CANCELLED):
+        return TaskStatus(JobState.CANCELLED, "Cancelled", "by its owner")
+    for condition in (job.get("status") or {}).get("conditions") or ():
+        if condition.get("status") != "True":
+            continue
+        reason, message = str(condition.get("reason") or ""), str(condition.get("message") or "")
+        if condition.get("type") == "Failed":
+            state = JobState.TIMEOUT if reason == "DeadlineExceeded" else JobState.FAILED
+            return TaskStatus(state, reason, message)
+        if condition.get("type") == "Complete":
+            return TaskStatus(JobState.SUCCEEDED, "Complete")
+    return TaskStatus(JobState.PENDING, "Pending", "no pod has been made for it yet")
+
+
+def container(pod: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Return what is known of a container of a pod."""
+    found = (pod.get("status") or {}).get("containerStatuses") or ()
+    return next((one for one in found if one.get("name") == name), {})
+
+
+def _terminated(end: Mapping[str, Any], status: Mapping[str, Any]) -> TaskStatus:
+    code, reason = end.get("exitCode"), str(end.get("reason") or "")
+    exit_code = code if isinstance(code, int) else None
+    if reason == "OOMKilled":
+        return TaskStatus(JobState.OUT_OF_MEMORY, reason, "over its memory", exit_code)
+    if status.get("reason") in ("DeadlineExceeded", "Evicted", "Preempting", "NodeLost"):
+        return _failed(status, exit_code)
+    marker = read_marker(str(end.get("message") or "").partition("\n")[0])
+    if marker is not None and marker.word != "EXIT":
+        return marker
+    if exit_code == 0:
+        return TaskStatus(JobState.SUCCEEDED, reason or "Completed", "", 0)
+    why = "" if marker is not None else str(end.get("message") or "")[:500]
+    return TaskStatus(JobState.FAILED, reason or "Error", why or f"exit code {exit_code}", exit_code)
+
+
+def _failed(status: Mapping[str, Any], exit_code: int | None = None) -> TaskStatus:
+    reason, message = str(status.get("reason") or "Failed"), str(status.get("message") or "")
+    state = {
+        "DeadlineExceeded": JobState.TIMEOUT,
+        "Preempting": JobState.PREEMPTED,
+        "NodeLost": JobState.NODE_FAIL,
+        # For want of room on its node it is nobody's fault; over a limit of its own it would be again.
+        "Evicted": JobState.FAILED if any(words in message for words in OWN_LIMIT) else JobState.PREEMPTED,
+    }.get(reason, JobState.FAILED)
+    return TaskStatus(state, reason, message, exit_code)
+
+
+def _deleted(pod: Mapping[str, Any]) -> TaskStatus:
+    conditions = (pod.get("status") or {}).get("conditions") or ()
+    why: Mapping[str, Any] = next((one for one in conditions if one.get("type") == "DisruptionTarget"), {})
+    reason, message = str(why.get("reason") or ""), str(why.get("message") or "")
+    if reason == "PreemptionByScheduler":
+        return TaskStatus(JobState.PREEMPTED, reason, message)
+    if reason == "DeletionByTaintManager" or any(
+        one.get("type") == "Ready" and one.get("reason") == "NodeNotReady" for one in conditions
+    ):
+        return TaskStatus(JobState.NODE_FAIL, reason or "NodeLost", message or "its node does not answer")
+    return TaskStatus(JobState.CANCELLED, "Deleted", "its pod was deleted")
+
+
+def _unscheduled(status: Mapping[str, Any]) -> str:
+    for one in status.get("conditions") or ():
+        if one.get("type") == "PodScheduled" and one.get("status") == "False":
+            return ": ".join(filter(None, [str(one.get("reason") or ""), str(one.get("message") or "")]))
+    return ""

@@ -1,0 +1,128 @@
+"""Creating the objects of a job, and looking whether they are there."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from clustrix_core import bundle
+from clustrix_core.errors import StagingError, SubmitRejected, TransportError
+from clustrix_core.model import Cluster, JobHandle, JobSpec
+from clustrix_k8s import asking, manifest, names, provisioning
+
+PART = 900_000  # bytes in one Secret, which holds 1 MiB at most
+MOST = 32  # Secrets of one job: they are kept in the cluster's own database
+_KINDS = {"Job": "jobs", "Secret": "secrets"}
+
+
+def submit(job: JobSpec, script: str, cluster: Cluster) -> JobHandle:
+    """Create the Jobs and Secrets of a job. What is there already is taken for an earlier try of the same.
+
+    Raises SubmitRejected where the server refuses, StagingError where the payload is too large for it, and
+    TransportError where there may be a job.
+    """
+    documents = [dict(one) for one in manifest.read(script)]
+    jobs = [one for one in documents if one["kind"] == "Job"]
+    secrets = [one for one in documents if one["kind"] == "Secret"]
+    filled = list(_filled(job, secrets[0]))
+    for one in jobs:
+        sources = _sources(one)
+        sources += [{"secret": {"name": secret["metadata"]["name"]}} for secret in filled[1:]]
+    # The first Job owns all the others, so that nothing is left when it goes.
+    wanted = [{"path": _path(one, cluster), "body": one} for one in [jobs[0], *filled, *secrets[1:], *jobs[1:]]]
+    worker = manifest.worker_name(bundle.digest())
+    needed = f"{names.core_path(asking.namespace(cluster), 'secrets')}/{worker}"
+    done = cluster.transport.run(f"CREATE {needed}", (json.dumps(wanted).encode(),))
+    if done.returncode == 0:
+        return _handle(job, json.loads(done.stdout)[0])
+    if done.returncode == asking.GONE and worker in asking.words(done):
+        provisioning.release(cluster)
+        raise StagingError("the worker is gone from the namespace", returncode=asking.GONE, transient=True)
+    if done.returncode in asking.BUSY or done.returncode < 400:
+        raise TransportError(f"the API server did not take the job, or did and said otherwise: {asking.words(done)}")
+    raise SubmitRejected(
+        f"Kubernetes refused the job: {asking.words(done)}",
+        hint="`clustrix doctor` says which rights are missing." if done.returncode == 403 else None,
+    )
+
+
+def find(job: JobSpec, cluster: Cluster) -> JobHandle | None:
+    """Return the handle of a job that is there whole; None where none is, or will be.
+
+    One whose submission broke off is removed: its payload is missing.
+    """
+    namespace = asking.namespace(cluster)
+    jobs, first = names.jobs_path(namespace), names.objects(job)[0]
+    made = asking.ask(cluster, f"GET {jobs}/{first}", missing=True)
+    if made is None or made["metadata"].get("deletionTimestamp"):
+        return None
+    last = f"{jobs}/{names.objects(job)[-1]}"
+    payload = f"{names.core_path(namespace, 'secrets')}/{names.base(job)}"
+    if all(asking.ask(cluster, f"GET {path}", missing=True) is not None for path in {payload, last}):
+        return _handle(job, made)
+    asking.ask(cluster, f"DELETE {jobs}/{first}", {"propagationPolicy": "Background"}, missing=True)
+    return None
+
+
+def _handle(job: JobSpec, made: Mapping[str, Any]) -> JobHandle:
+    return JobHandle(job.id, job.name, str(made["metadata"]["name"]), job.tasks, job.round, _time(made))
+
+
+def _time(made: Mapping[str, Any]) -> float:
+    try:
+        return datetime.fromisoformat(str(made["metadata"]["creationTimestamp"]).replace("Z", "+00:00")).timestamp()
+    except (KeyError, ValueError):
+        return time.time()
+
+
+def _path(document: Mapping[str, Any], cluster: Cluster) -> str:
+    namespace = document["metadata"].get("namespace") or asking.namespace(cluster)
+    kind = _KINDS[document["kind"]]
+    return names.jobs_path(namespace) if kind == "jobs" else names.core_path(namespace, kind)
+
+
+def _sources(job: Mapping[str, Any]) -> list[Any]:
+    volumes = job["spec"]["template"]["spec"]["volumes"]
+    found: list[Any] = next(one for one in volumes if one["name"] == "job")["projected"]["sources"]
+    return found
+
+
+def _filled(job: JobSpec, secret: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the Secret with all files of the job, and others where one is not enough."""
+    parts = list(_parts(job.files))
+    if len(parts) > MOST:
+        size = sum(path.stat().st_size for path in job.files.values())
+        raise StagingError(
+            f"function and arguments are {size >> 20} MB, and {MOST * PART >> 20} MB fit into Secrets",
+            hint="Put large data where pods can read it, a volume or an object store, and pass its name.",
+        )
+    for number, data in enumerate(parts or [{}]):
+        name = secret["metadata"]["name"] + (f"-part{number}" if number else "")
+        text = {key: base64.b64encode(value).decode() for key, value in data.items()}
+        own = {} if number else {"stringData": secret["stringData"]}
+        metadata = {**secret["metadata"], "name": name}
+        yield {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": text, **own}
+
+
+def _parts(files: Mapping[str, Path]) -> Iterator[Mapping[str, bytes]]:
+    """Yield what goes into each Secret; a file that is too large for one is cut, in parts ``name..000`` and so on."""
+    gathered: dict[str, bytes] = {}
+    room = PART
+    for name, path in files.items():
+        with path.open("rb") as file:
+            number = 0
+            while (data := file.read(PART)) or not number:  # an empty file is one too
+                if len(data) > room:
+                    yield gathered
+                    gathered, room = {}, PART
+                cut = number or file.peek(1)
+                gathered[f"{name}..{number:03}" if cut else name] = data
+                room -= len(data)
+                number += 1
+    if gathered:
+        yield gathered

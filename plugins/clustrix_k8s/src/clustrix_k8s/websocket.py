@@ -1,0 +1,97 @@
+"""A command in a container: stdin, stdout and exit code over one websocket."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+from urllib.parse import urlencode
+
+from clustrix_core.errors import CommandError, TransportError
+from clustrix_core.transport import CHUNK, Completed
+
+PROTOCOL = "v4.channel.k8s.io"  # every server speaks it; it cannot close stdin, so the reader must know where it ends
+_STDIN, _STDOUT, _STDERR, _END = range(4)
+
+
+def execute(
+    configuration: Any,
+    authorization: Mapping[str, str],
+    place: str,
+    container: str,
+    argv: Sequence[str],
+    stdin: Iterable[bytes],
+    sink: Callable[[bytes], None] | None,
+    idle: float,
+) -> Completed:
+    """Run a command in a container of the pod ``namespace/pod``. All of stdin is sent before anything is read.
+
+    Raises TransportError where the connection breaks or nothing is heard for ``idle`` seconds, CommandError where the
+    command cannot be run: the pod or the container has ended, or never was.
+    """
+    import websocket
+    from kubernetes.stream import ws_client
+
+    namespace, _, pod = place.partition("/")
+    asked = [("command", word) for word in argv]
+    asked += [("container", container), ("stdin", "true"), ("stdout", "true"), ("stderr", "true"), ("tty", "false")]
+    url = f"{configuration.host}/api/v1/namespaces/{namespace}/pods/{pod}/exec?{urlencode(asked)}"
+    headers = {**authorization, "sec-websocket-protocol": PROTOCOL}
+    try:
+        socket = ws_client.create_websocket(configuration, "ws" + url.removeprefix("http"), headers)
+    except websocket.WebSocketBadStatusException as error:
+        said = getattr(error, "resp_body", None) or str(error).encode()
+        raise CommandError(
+            f"no command can be run in pod {pod}: {said[:500].decode('utf-8', 'replace')}",
+            returncode=error.status_code,
+            transient=True,
+        ) from error
+    except (websocket.WebSocketException, OSError) as error:
+        raise TransportError(f"the API server {configuration.host} cannot be reached: {error}") from error
+    try:
+        socket.settimeout(idle)
+        for data in stdin:
+            for start in range(0, len(data), CHUNK):
+                socket.send_binary(bytes([_STDIN]) + data[start : start + CHUNK])
+        return _heard(socket, sink)
+    except (websocket.WebSocketException, OSError) as error:
+        raise TransportError(f"the connection to pod {pod} broke: {error}") from error
+    finally:
+        socket.close(timeout=1)
+        socket.shutdown()  # the other end may have closed it, and then the first does nothing
+
+
+def _heard(socket: Any, sink: Callable[[bytes], None] | None) -> Completed:
+    out, told, end = bytearray(), bytearray(), b""
+    while True:
+        kind, frame = socket.recv_data_frame(True)
+        if kind == 8:  # closed
+            break
+        if kind not in (1, 2) or not frame.data:
+            continue
+        channel, data = frame.data[0], frame.data[1:]
+        if channel == _STDOUT and sink is not None:
+            sink(data)
+        elif channel == _STDOUT:
+            out += data
+        elif channel == _STDERR:
+            told += data
+        elif channel == _END:
+            end += data
+    return Completed(_code(end), bytes(out), bytes(told))
+
+
+def _code(end: bytes) -> int:
+    try:
+        said = json.loads(end)
+        if said["status"] == "Success":
+            return 0
+        for cause in (said.get("details") or {}).get("causes") or ():
+            if cause.get("reason") == "ExitCode":
+                return int(cause["message"])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise TransportError(f"a command in a pod has not ended: {end[:300]!r}") from None
+    raise CommandError(f"no command can be run in a container: {str(said.get('message'))[:500]}", transient=True)
+
+
+__all__ = ["execute"]

@@ -1,0 +1,122 @@
+"""From what the API server says of a pod to what is said of a task. The answers are those of a Kubernetes 1.20."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from clustrix_core.model import JobHandle, JobState
+from clustrix_k8s import names, states
+
+HANDLE = JobHandle("0123456789abcdef", "simulate-0123456789abcdef", "simulate-0123456789abcdef")
+
+
+def pod(task: dict[str, Any] | None = None, deleted: bool = False, **status: Any) -> dict[str, Any]:
+    metadata = {"name": "simulate", **({"deletionTimestamp": "2026-01-01T00:00:00Z"} if deleted else {})}
+    containers = [{"name": "keeper", "state": {"running": {}}}, {"name": "task", "state": task or {}}]
+    return {"metadata": metadata, "status": {"phase": "Running", "containerStatuses": containers, **status}}
+
+
+def ended(code: int, reason: str = "Error", message: str = "") -> dict[str, Any]:
+    return {"terminated": {"exitCode": code, "reason": reason, "message": message}}
+
+
+def waiting(reason: str) -> dict[str, Any]:
+    return {"waiting": {"reason": reason, "message": "in its own words"}}
+
+
+@pytest.mark.parametrize(
+    ("given", "state", "word"),
+    [
+        (pod({"running": {}}), "RUNNING", "Running"),
+        (pod({}, phase="Pending"), "PENDING", "Pending"),
+        (pod(waiting("ContainerCreating"), phase="Pending"), "PENDING", "Pending"),
+        (pod(waiting("ErrImageNeverPull"), phase="Pending"), "FAILED", "ErrImageNeverPull"),
+        (pod(waiting("InvalidImageName"), phase="Pending"), "FAILED", "InvalidImageName"),
+        (pod(ended(0, "Completed", "EXIT 0\nH4s")), "SUCCEEDED", "Completed"),
+        (pod(ended(3, message="EXIT 3\n")), "FAILED", "Error"),
+        (pod(ended(128, "StartError", "no such program")), "FAILED", "StartError"),
+        (pod(ended(143, message="TIMEOUT 143 over its walltime\n")), "TIMEOUT", "TIMEOUT"),
+        (pod(ended(137, "OOMKilled")), "OUT_OF_MEMORY", "OOMKilled"),
+        (pod(ended(137), phase="Failed", reason="DeadlineExceeded"), "TIMEOUT", "DeadlineExceeded"),
+        (
+            pod(phase="Failed", reason="Evicted", message="The node was low on resource"),
+            "PREEMPTED",
+            "Evicted",
+        ),
+        (pod(phase="Failed", reason="Evicted", message='Usage of EmptyDir volume "work" exceeds'), "FAILED", "Evicted"),
+        (pod({"running": {}}, reason="NodeLost"), "NODE_FAIL", "NodeLost"),
+    ],
+)
+def test_where_a_pod_stands(given: dict[str, Any], state: str, word: str) -> None:
+    said = states.of_pod(given, HANDLE, 60)
+    assert (said.state.value, said.word) == (state, word)
+
+
+def test_an_image_may_be_late_but_not_for_ever() -> None:
+    late = pod(waiting("ImagePullBackOff"), phase="Pending")
+    fresh = JobHandle(HANDLE.job, HANDLE.name, HANDLE.native, submitted=time.time())
+    assert states.of_pod(late, fresh, 60).state is JobState.PENDING
+    assert states.of_pod(late, HANDLE, 60).state is JobState.FAILED
+
+
+def test_what_keeps_a_pod_waiting_is_told() -> None:
+    conditions = [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/2 nodes"}]
+    assert states.of_pod(pod(phase="Pending", conditions=conditions), HANDLE, 60).reason == "Unschedulable: 0/2 nodes"
+
+
+@pytest.mark.parametrize("damaged", [{}, {"status": {}}, {"status": None}, {"status": {"containerStatuses": None}}])
+def test_a_pod_of_which_nothing_is_known_has_not_ended(damaged: dict[str, Any]) -> None:
+    assert states.of_pod({"metadata": {}, **damaged}, HANDLE, 60).state is JobState.PENDING
+
+
+@pytest.mark.parametrize(
+    ("status", "annotations", "state"),
+    [
+        ({}, {}, "PENDING"),
+        ({}, {names.CANCELLED: "true"}, "CANCELLED"),
+        ({"conditions": [{"type": "Complete", "status": "True"}]}, {}, "SUCCEEDED"),
+        ({"conditions": [{"type": "Failed", "status": "True", "reason": "DeadlineExceeded"}]}, {}, "TIMEOUT"),
+        ({"conditions": [{"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded"}]}, {}, "FAILED"),
+        ({"conditions": [{"type": "FailureTarget", "status": "True"}]}, {}, "PENDING"),
+    ],
+)
+def test_where_a_job_without_a_pod_stands(status: dict[str, Any], annotations: dict[str, str], state: str) -> None:
+    said = states.of_job({"metadata": {"annotations": annotations}, "status": status})
+    assert said is not None and said.state.value == state
+
+
+def condition(kind: str, reason: str) -> dict[str, Any]:
+    return {"conditions": [{"type": kind, "reason": reason, "status": "True"}]}
+
+
+OVER = condition("Failed", "BackoffLimitExceeded")
+
+
+@pytest.mark.parametrize(
+    ("job", "why", "state"),
+    [
+        (None, {}, "CANCELLED"),  # somebody has deleted it
+        ({}, {}, "PENDING"),  # another pod is made
+        (condition("Failed", "BackoffLimitExceeded"), condition("Ready", "NodeNotReady"), "NODE_FAIL"),
+        (
+            condition("Failed", "BackoffLimitExceeded"),
+            condition("DisruptionTarget", "DeletionByTaintManager"),
+            "NODE_FAIL",
+        ),
+        (
+            condition("Failed", "BackoffLimitExceeded"),
+            condition("DisruptionTarget", "PreemptionByScheduler"),
+            "PREEMPTED",
+        ),
+    ],
+)
+def test_a_pod_that_was_deleted(job: dict[str, Any] | None, why: dict[str, Any], state: str) -> None:
+    gone = pod({"running": {}}, deleted=True, **why)
+    assert states.is_going(gone) and not states.is_going(pod({"running": {}}))
+    assert states.is_going(pod(ended(143), deleted=True, phase="Failed"))
+    assert not any(states.is_going(pod(ended(code), deleted=True)) for code in (0, 1)), "they had ended by themselves"
+    given = None if job is None else {"metadata": {}, "status": job}
+    assert states.of_going(gone, given).state.value == state
