@@ -44,7 +44,7 @@ def submit_command(words: Sequence[str], options: Options, hold: bool = False) -
         settings=settings,
         resources=settings.resources.but(**options.resources),
         calls=1,
-        pack=lambda path: payload.pack_command(path, line),
+        pack=lambda directory, python: payload.pack_command(directory / "payload", line),
         sources={},
     )
     job: Job[int] = Job()

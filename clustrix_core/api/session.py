@@ -68,9 +68,9 @@ def submit(
     settings, running = settings_for(options), engine()
     producers = Producers(running, place(settings))
 
-    def pack(path: Path) -> None:
+    def pack(directory: Path, python: tuple[int, int] | None) -> None:
         producers.renew()
-        payload.pack(path, function, calls, constants, producers.refer)
+        payload.pack(directory, function, calls, constants, producers.refer, python)
 
     request = Request(
         label=options.resources.get("name") or label(function),

@@ -109,7 +109,7 @@ def _wanted(code: CodeType, package: str) -> set[str]:
         except ImportError:  # it will fail over there as it would here
             continue
         for wanted in (name, *(f"{name}.{part}" for part in one.names)):
-            if _is_to_be_had(wanted):
+            if is_to_be_had(wanted):
                 found.update(with_parents(wanted))
     return found
 
@@ -136,20 +136,21 @@ def _codes(code: CodeType) -> Iterator[CodeType]:
             yield from _codes(constant)
 
 
-def _is_to_be_had(name: str) -> bool:
+def is_to_be_had(name: str) -> bool:
+    """Return whether a module is the user's own, imported or not."""
     if name in sys.modules:
         return is_own(sys.modules[name])
-    spec = _find(name)
+    spec = find(name)
     return spec is not None and _is_own_place(spec.origin, spec.submodule_search_locations or ())
 
 
-def _find(name: str) -> ModuleSpec | None:
+def find(name: str) -> ModuleSpec | None:
     """Return the spec of a module that is not imported, without importing the packages that it is in."""
     parent = name.rpartition(".")[0]
     try:
         if not parent:
             return None if name in sys.stdlib_module_names else importlib.util.find_spec(name)
-        above = sys.modules.get(parent) or _find(parent)
+        above = sys.modules.get(parent) or find(parent)
         path = getattr(above, "__path__", None) or getattr(above, "submodule_search_locations", None)
         return PathFinder.find_spec(name, path) if path else None
     except (ImportError, ValueError, AttributeError):
@@ -185,7 +186,7 @@ class Luggage:
 
     def add_source(self, name: str) -> set[str]:
         """Take the source of a module that nobody has imported here; return the modules that it imports."""
-        spec = _find(name)
+        spec = find(name)
         is_package = spec is not None and spec.submodule_search_locations is not None
         file = spec.origin if spec is not None and spec.origin else ""
         try:

@@ -14,10 +14,14 @@ def main(argv: "List[str]") -> int:
         from clustrix_core.worker.run import run
 
         return run(int(words[0]), int(words[1]))
+    if name == "admit" and len(words) == 1:
+        from clustrix_core.worker.admission import admit
+
+        return admit(int(words[0]))
     if (name, len(words)) in (("start", 2), ("ps", 0), ("kill", 0), ("cores", 0)):
         from clustrix_core.worker import host
 
         command = getattr(host, name)
         return int(command(*(int(word) for word in words)))
-    print("usage: run ROUND TASK | start ROUND SLOTS | ps | kill | cores", file=sys.stderr)
+    print("usage: run ROUND TASK | admit LENIENT | start ROUND SLOTS | ps | kill | cores", file=sys.stderr)
     return 2

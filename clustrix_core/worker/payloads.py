@@ -60,6 +60,13 @@ def write(
     return count
 
 
+def read_header(file: "BinaryIO") -> "Dict[str, Any]":
+    """Return the header of a payload that is read from its start."""
+    magic, length = _PREFIX.unpack(file.read(_PREFIX.size))
+    header: "Dict[str, Any]" = json.loads(file.read(length).decode("utf-8"))
+    return header
+
+
 class Payload:
     """A payload opened for reading. Each process opens its own."""
 
@@ -97,7 +104,18 @@ class Payload:
 
     def function(self) -> "Any":
         """Unpickle the function (and the constants, in a payload that does not keep them apart)."""
+        if self.header["kind"] == "source":  # the other parts are the variables that it finds in its modules
+            return pickling.load(self._file, self._function[:1])
         return pickling.load(self._file, self._function)
+
+    def part(self, number: int) -> bytes:
+        """Return a part of the function as it is; the stream is part 0."""
+        place, size = self._function[number]
+        before = self._file.tell()
+        self._file.seek(place)
+        data = self._exactly(size)
+        self._file.seek(before)
+        return data
 
     def constants(self) -> "Dict[str, Any]":
         """Unpickle the keywords that all calls have in common, afresh: no call sees what another did to them.
