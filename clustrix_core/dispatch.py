@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from clustrix_core.errors import ClustrixError, PluginError
+from clustrix_core.hookspecs import hookimpl
 from clustrix_core.model import (
     BackendInfo,
     Cluster,
@@ -28,6 +31,7 @@ class Dispatch:
 
     def __init__(self, plugins: Plugins) -> None:
         self.plugins = plugins
+        self._answers = _answers_of(plugins)
 
     def backend(self, name: str) -> BackendInfo:
         return self.plugins.backend(name)
@@ -83,13 +87,22 @@ class Dispatch:
         self.plugins.backend(cluster.backend)
         manager = self.plugins.manager
         caller = manager.subset_hook_caller(hook, remove_plugins=self.plugins.others(cluster.backend))
-        try:
-            return caller(cluster=cluster, **arguments)
-        except ClustrixError as error:
-            for name, value in self._where(cluster).items():
-                if getattr(error, name) is None:
-                    setattr(error, name, value)
-            raise
+        with self._answers.of_one_call() as answers:
+            try:
+                answer = caller(cluster=cluster, **arguments)
+            except Exception as error:
+                if answers:
+                    _log.exception("%s: a wrapper of %s raised after the backend had answered", cluster.name, hook)
+                    return answers[-1]
+                if isinstance(error, ClustrixError):
+                    for name, value in self._where(cluster).items():
+                        if getattr(error, name) is None:
+                            setattr(error, name, value)
+                raise
+        if answer is None and answers and answers[-1] is not None:  # taken for the truth, it would mean a second job
+            _log.error("%s: a wrapper of %s returned None: it ends with `return (yield)`", cluster.name, hook)
+            return answers[-1]
+        return answer
 
     def _of_each(
         self, hook: str, kind: type, handles: Sequence[JobHandle], cluster: Cluster, **arguments: Any
@@ -125,3 +138,40 @@ class Dispatch:
                 heard.function(*[arguments[name] for name in heard.argnames])
             except Exception:
                 _log.exception("plugin %r: %s raised", heard.plugin_name, hook)
+
+
+def _answers_of(plugins: Plugins) -> _Answers:
+    """Return what listens to these plugins' answers: one for all who ask them."""
+    for plugin, _ in plugins.innermost:
+        if isinstance(plugin, _Answers):
+            return plugin
+    answers = _Answers()
+    # Outside of the journal: a handle that could not be written down is no answer yet.
+    plugins.register_innermost(answers, "clustrix-answers", outside=True)
+    return answers
+
+
+class _Answers:
+    """What backends have answered, before any wrapper could raise: a job is no less there for it."""
+
+    def __init__(self) -> None:
+        self._here = threading.local()
+
+    @contextmanager
+    def of_one_call(self) -> Iterator[list[Any]]:
+        """Within this context, list what is answered; a wrapper may itself call hooks."""
+        outer, self._here.answers = getattr(self._here, "answers", None), []
+        try:
+            yield self._here.answers
+        finally:
+            self._here.answers = outer
+
+    @hookimpl(wrapper=True, trylast=True)
+    def _keep(self) -> Generator[None, Any, Any]:
+        answer = yield
+        if getattr(self._here, "answers", None) is not None:
+            self._here.answers.append(answer)
+        return answer
+
+    check = provision = release = render_script = submit = find = status = fetch = logs = cancel = _keep
+    del _keep

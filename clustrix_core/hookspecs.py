@@ -25,7 +25,10 @@ def describe_backend() -> BackendInfo | None:
 
 @hookspec(firstresult=True)
 def check(cluster: Cluster) -> Sequence[Problem] | None:
-    """Return what is wrong with this cluster (behind ``clustrix doctor``); an empty sequence when nothing is."""
+    """Return what is wrong with this cluster (behind ``clustrix doctor``); an empty sequence when nothing is.
+
+    Raise TransportError when it cannot be reached: that is not a problem of the cluster.
+    """
 
 
 @hookspec(firstresult=True)
@@ -34,6 +37,9 @@ def provision(cluster: Cluster) -> Cluster | None:
 
     Called at the first contact of a client with a cluster, and again when what it learnt is old. Calling it twice
     must not cost twice. It may hand over to another backend by returning a cluster with that ``backend``.
+
+    Raise ConfigError or StagingError when jobs can never run there as it is configured, TransportError when it cannot
+    be reached.
     """
 
 
@@ -44,7 +50,11 @@ def release(cluster: Cluster) -> None:
 
 @hookspec(firstresult=True)
 def render_script(job: JobSpec, cluster: Cluster) -> str | None:
-    """Return the script that ``submit`` will send. Pure: same arguments, same text, no I/O."""
+    """Return the script that ``submit`` will send. Pure: same arguments, same text, no I/O.
+
+    Called before each submission, and by ``clustrix render``. Raise ConfigError for what the scheduler could not obey:
+    nothing has happened yet.
+    """
 
 
 @hookspec(firstresult=True)
@@ -57,7 +67,11 @@ def submit(job: JobSpec, script: str, cluster: Cluster) -> JobHandle | None:
 
 @hookspec(firstresult=True)
 def find(job: JobSpec, cluster: Cluster) -> JobHandle | None:
-    """Look a job up by its unique name; None when there is no such job. It makes ``submit`` safe to repeat."""
+    """Look a job up by its unique name; None when there is no such job. It makes ``submit`` safe to repeat.
+
+    Called when the answer to ``submit`` was lost, and for jobs of a client that has died. After None the submission is
+    made again, so raise TransportError while the scheduler may still accept the earlier one.
+    """
 
 
 @hookspec(firstresult=True)
@@ -74,25 +88,38 @@ def fetch(handles: Sequence[JobHandle], into: Path, cluster: Cluster) -> Mapping
     """Copy what is new of results and markers to ``into/<handle.job>/``, by ``handle.job``.
 
     Called at every poll: what a local file already holds is not copied again. Never deserialises. Of handles with
-    ``discard`` nothing is copied; what they left on the cluster is removed.
+    ``discard`` nothing is copied; what they left on the cluster is removed. Raise TransportError or CommandError when
+    nothing could be copied; a directory that is not there is ``missing``, and no error.
     """
 
 
 @hookspec(firstresult=True)
 def logs(handle: JobHandle, cluster: Cluster, since: int) -> LogChunk | None:
-    """Return what the job has written after the offset ``since`` (0: from the start; negative: the last bytes)."""
+    """Return what the job has written after the offset ``since`` (0: from the start; negative: the last bytes).
+
+    Nothing written yet is an empty text, and no error. Raise TransportError or CommandError when it cannot be read.
+    """
 
 
 @hookspec(firstresult=True)
 def cancel(handles: Sequence[JobHandle], cluster: Cluster) -> None:
-    """End these jobs, running or not; return when the scheduler took it. A job already over is no error."""
+    """End these jobs, running or not; return when the scheduler took it. A job already over is no error.
+
+    Raise TransportError or CommandError when it did not take it: the jobs may go on.
+    """
 
 
 @hookspec
 def job_changed(handle: JobHandle, before: JobStatus, after: JobStatus, cluster: Cluster) -> None:
-    """Hear that a job's state has changed. An exception is logged and costs nobody else anything."""
+    """Hear that a job's state has changed. An exception is logged and costs nobody else anything.
+
+    Called in every process that follows the job, from the thread that watches its cluster: return soon.
+    """
 
 
 @hookspec
 def register_commands(cli: Any) -> None:
-    """Add commands to the CLI, a ``click.Group``."""
+    """Add commands to the CLI, a ``click.Group``. One with the name of a command of ours is never called.
+
+    Called only where the module of the entry point itself names the hook, so that other commands cost no import.
+    """

@@ -66,9 +66,9 @@ class Plugins:
             hint=f"Uninstall one, or set CLUSTRIX_DISABLE_PLUGINS={second}.",
         )
 
-    def register_innermost(self, plugin: Any, name: str) -> None:
-        """Register a wrapper that stays inside all others, whichever come later."""
-        self.innermost.append((plugin, name))
+    def register_innermost(self, plugin: Any, name: str, *, outside: bool = False) -> None:
+        """Register a wrapper that stays inside all others, whichever come later; ``outside``: but for its like."""
+        self.innermost.insert(0 if outside else len(self.innermost), (plugin, name))
         self._keep_innermost()
 
     def _keep_innermost(self) -> None:

@@ -15,6 +15,7 @@ sys.path.insert(0, str(ROOT))
 
 from cli_page import command_line  # noqa: E402
 from hooks_page import hooks  # noqa: E402
+from plugin_page import write_a_plugin  # noqa: E402
 
 from clustrix_core import options  # noqa: E402
 from clustrix_core.config import ClusterConfig  # noqa: E402
@@ -126,6 +127,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/configuration.md": configuration,
     "docs/cli.md": command_line,
     "docs/hooks.md": hooks,
+    "docs/write-a-plugin.md": write_a_plugin,
 }
 
 

@@ -15,6 +15,9 @@ from clustrix_core.resources import Resources
 PAGE = """\
 # Hooks
 
+The reference. [How to write a plugin](write-a-plugin.md) goes through it step by step, and `clustrix plugin new` writes
+one to begin with.
+
 A plugin is a module with functions marked `@hookimpl`, in a distribution with an entry point of the group `{group}`:
 
 ```toml
@@ -52,7 +55,7 @@ def job_changed(handle, after):
     LOG.append(f"{{handle.name}}: {{after.state}}")
 ```
 
-For a batch scheduler most hooks are one line over a `Dialect`, which says what that scheduler says differently:
+For a batch scheduler all hooks follow from a `Dialect`, which says what that scheduler says differently:
 
 ```python
 from dataclasses import dataclass
@@ -76,10 +79,10 @@ def read(handles, answer):
 ACME = batch.Dialect(
     name="acme",
     directives=lambda job, cluster: [f"#ACME --name={{job.name}} --cores={{job.resources.cores * job.width}}"],
-    submit=lambda job, cluster: ["acme-submit", f"job-{{job.round}}.sh"],
+    submit=lambda job, cluster: ["acme", "submit", f"job-{{job.round}}.sh"],
     read_job_id=lambda answer: answer.split()[-1],
-    queries=[batch.Query(lambda handles, cluster: ["acme-queue"], read)],
-    cancel=lambda handles, cluster: ["acme-cancel", *(handle.native for handle in handles)],
+    queries=[batch.Query(lambda handles, cluster: ["acme", "queue"], read)],
+    cancel=lambda handles, cluster: ["acme", "cancel", *(handle.name for handle in handles)],
     states={{"QUEUED": JobState.PENDING, "RUNNING": JobState.RUNNING, "DONE": JobState.SUCCEEDED}},
     task="${{ACME_TASK:-0}}",
     directory="$ACME_SUBMIT_DIR",
@@ -92,50 +95,10 @@ def describe_backend():
     return BackendInfo("acme", AcmeOptions, "the scheduler of Acme Corporation")
 
 
-@hookimpl
-def check(cluster):
-    return batch.check(ACME, cluster)
-
-
-@hookimpl
-def provision(cluster):
-    return batch.provision(ACME, cluster)
-
-
-@hookimpl
-def render_script(job, cluster):
-    return batch.render(ACME, job, cluster)
-
-
-@hookimpl
-def submit(job, script, cluster):
-    return batch.submit(ACME, job, script, cluster)
-
-
-@hookimpl
-def find(job, cluster):
-    return batch.find(ACME, job, cluster)
-
-
-@hookimpl
-def status(handles, cluster):
-    return batch.status(ACME, handles, cluster)
-
-
-@hookimpl
-def fetch(handles, into, cluster):
-    return batch.fetch(handles, into, cluster)
-
-
-@hookimpl
-def logs(handle, cluster, since):
-    return batch.logs(handle, cluster, since)
-
-
-@hookimpl
-def cancel(handles, cluster):
-    batch.cancel(ACME, handles, cluster)
+check, provision, render_script, submit, find, status, fetch, logs, cancel = batch.hooks(ACME, __name__)
 ```
+
+An odd scheduler writes one hook by hand, below that line, and keeps the others.
 
 ## What is refused
 A hook that does not exist, or arguments that it does not have; a second plugin for one backend (neither answers until
@@ -149,7 +112,8 @@ before they are imported.
 
 A hook that promises a value and answers None is an error that names it; only {silent} may.
 No wrapper, however late, gets between the backend and the journal: a submitted job is on disk before any other code can
-raise.
+raise. A wrapper that raises after the backend has answered, or returns None in the answer's place, is logged, and the
+answer counts.
 
 ## The hooks
 {hooks}
@@ -192,9 +156,6 @@ def listed(names: list[str], word: str = "") -> str:
 
 def section(name: str, hook: FunctionType) -> str:
     signature = inspect.signature(hook)
-    who = "Every plugin that has it hears." if name in LISTENERS else "The cluster's backend answers; others may wrap."
-    if name == "describe_backend":
-        who = "Makes a plugin a backend."
     promised = str(signature.return_annotation)
     if name != "find":  # the None there only says that a plugin may leave the hook out
         promised = promised.removesuffix(" | None")
@@ -202,12 +163,22 @@ def section(name: str, hook: FunctionType) -> str:
     return "\n".join(
         [
             f"### `{name}({', '.join(signature.parameters)})`",
-            f"{who} {types + ' ' if types else ''}→ `{promised}`",
+            f"{who(name)} {types + ' ' if types else ''}→ `{promised}`",
             "",
             *paragraphs(hook.__doc__),
             "",
         ]
     )
+
+
+def who(name: str) -> str:
+    """Return who answers a hook, and who must."""
+    if name == "describe_backend":
+        return "Makes a plugin a backend, so every backend answers it."
+    if name in LISTENERS:
+        return "Every plugin that has it hears; none must."
+    must = "a backend must have it" if name in JOBS else "a backend may leave it out, unless it only brings up machines"
+    return f"The cluster's backend answers, others may wrap; {must}."
 
 
 def paragraphs(text: str | None) -> list[str]:

@@ -13,6 +13,7 @@ from clustrix_core.cli.state import State, cluster_option, everywhere
 COMMANDS = (
     ("Run", "run", "run:command", "Run a function of a file, or a shell command, as a job."),
     ("Run", "render", "render:command", "Print the script of a job; nothing is submitted."),
+    ("Run", "explain", "explain:command", "Say what a function reaches, and what of it travels."),
     ("Jobs", "jobs", "jobs:command", "List your jobs."),
     ("Jobs", "status", "status:command", "Tell what is known of a job."),
     ("Jobs", "logs", "logs:command", "Print what a job has written."),
@@ -24,6 +25,7 @@ COMMANDS = (
     ("Set up", "doctor", "doctor:command", "Look for what keeps jobs from running on a cluster."),
     ("Set up", "config", "settings:command", "Show, check or describe the configuration."),
     ("Set up", "plugins", "plugins:command", "List the plugins, also those that are broken."),
+    ("Set up", "plugin", "plugin_new:command", "Begin a plugin of your own."),
     ("Set up", "completion", "completion:command", "Print the line that switches shell completion on."),
 )
 _PLACES = {name: place for _, name, place, _ in COMMANDS}

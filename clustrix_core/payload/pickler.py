@@ -13,6 +13,7 @@ import cloudpickle
 
 from clustrix_core.errors import CannotTravel
 from clustrix_core.payload import modules, references
+from clustrix_core.reach.own import is_own, with_parents
 from clustrix_core.worker import exceptions, pickling, shells
 from clustrix_core.worker.parts import Parts
 
@@ -98,8 +99,8 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
 
     def _module(self, module: ModuleType) -> Any:
         name = module.__name__
-        if modules.is_own(module):
-            self.needed.update(modules.with_parents(name))
+        if is_own(module):
+            self.needed.update(with_parents(name))
             return shells.shell, (name,)
         if sys.modules.get(name) is not module or name.partition(".")[0] in _STANDARD:
             return NotImplemented

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import Any
 
 from clustrix_core import hookspecs
@@ -22,6 +21,13 @@ class HookCall:
     error: BaseException | None = None
 
 
+class _Plugin:
+    """What is registered: attributes, and a hash, which pluggy asks of plugins."""
+
+    def __init__(self, hooks: Mapping[str, Callable[..., Any]]) -> None:
+        vars(self).update(hooks)
+
+
 class Recorder(list[HookCall]):
     """The calls in the order in which they ended."""
 
@@ -35,16 +41,16 @@ class Recorder(list[HookCall]):
         return [call.hook for call in self]
 
     def listen(self, plugins: Plugins, name: str = "recorder") -> None:
-        """Begin to record what the plugins of this registry are asked."""
-        wrappers = {hook: self._wrapper(hook) for hook in JOBS | MACHINES}
-        heard = {hook: self._listener(hook) for hook in LISTENERS}
-        plugins.register(SimpleNamespace(**wrappers, **heard), name)
+        """Begin to record what these plugins are asked and what the caller gets: outside of other wrappers."""
+        ears = _Ears()
+        for hook in JOBS | MACHINES:
+            setattr(ears, hook, hookspecs.hookimpl(wrapper=True, tryfirst=True)(self._wrapper(hook)))
+        for hook in LISTENERS:
+            setattr(ears, hook, hookspecs.hookimpl(self._listener(hook)))
+        plugins.register(ears, name)
 
     def _wrapper(self, hook: str) -> Callable[..., Any]:
-        signature = inspect.signature(getattr(hookspecs, hook))
-
-        def wrap(*arguments: Any) -> Generator[None, Any, Any]:
-            given = dict(zip(signature.parameters, arguments, strict=True))
+        def note(given: Mapping[str, Any]) -> Generator[None, Any, Any]:
             try:
                 answer = yield
             except BaseException as error:
@@ -53,20 +59,20 @@ class Recorder(list[HookCall]):
             self.append(HookCall(hook, given, answer))
             return answer
 
-        return _as(hookspecs.hookimpl(wrapper=True), wrap, hook, signature)
+        return _taking(hook, "return (yield from note(locals()))", note)
 
     def _listener(self, hook: str) -> Callable[..., Any]:
-        signature = inspect.signature(getattr(hookspecs, hook))
-
-        def hear(*arguments: Any) -> None:
-            self.append(HookCall(hook, dict(zip(signature.parameters, arguments, strict=True))))
-
-        return _as(hookspecs.hookimpl, hear, hook, signature)
+        return _taking(hook, "note(locals())", lambda given: self.append(HookCall(hook, given)))
 
 
-def _as(mark: Any, function: Callable[..., Any], hook: str, signature: inspect.Signature) -> Callable[..., Any]:
-    """Return a function that takes what a hook takes."""
-    function.__name__ = hook
-    function.__signature__ = signature  # type: ignore[attr-defined]
-    marked: Callable[..., Any] = mark(function)
-    return marked
+class _Ears:
+    """The plugin that a recorder registers."""
+
+
+def _taking(hook: str, body: str, note: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function with the parameters of a hook: pluggy gives each what its code says that it takes."""
+    words = ", ".join(inspect.signature(getattr(hookspecs, hook)).parameters)
+    names: dict[str, Any] = {"note": note}
+    exec(f"def {hook}({words}):\n    {body}", names)
+    made: Callable[..., Any] = names[hook]
+    return made

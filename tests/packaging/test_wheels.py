@@ -3,63 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import zipfile
-from email.parser import Parser
 from pathlib import Path
 
 import pytest
-from packaging.requirements import Requirement
 
-ROOT = Path(__file__).resolve().parents[2]
-PROJECTS = [ROOT, *sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))]
+from tests.packaging.conftest import ROOT, run
 
 pytestmark = pytest.mark.timeout(400)
-
-
-def run(*argv: str | Path, cwd: Path) -> str:
-    env = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "CLUSTRIX"))}
-    env["CLUSTRIX_HOME"] = str(cwd / "state")
-    env["PIP_DISABLE_PIP_VERSION_CHECK"] = "1"
-    done = subprocess.run([str(word) for word in argv], cwd=cwd, env=env, capture_output=True, text=True)
-    assert done.returncode == 0, f"{argv}\n{done.stdout}{done.stderr}"
-    return done.stdout
-
-
-@pytest.fixture(scope="module")
-def wheels(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Wheels made from the source distributions, so that those are complete too."""
-    house = tmp_path_factory.mktemp("wheels")
-    for project in PROJECTS:
-        run(sys.executable, "-m", "build", "--outdir", house, project, cwd=house)
-    return sorted(house.glob("*.whl"))
-
-
-def metadata(wheel: Path) -> list[str]:
-    with zipfile.ZipFile(wheel) as archive:
-        name = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
-        return Parser().parsestr(archive.read(name).decode()).get_all("Requires-Dist", [])
-
-
-def others(wheel: Path) -> list[str]:
-    """The requirements that are not ours, with those of the extra `ssh`."""
-    found = [Requirement(text) for text in metadata(wheel)]
-    wanted = [one for one in found if one.marker is None or one.marker.evaluate({"extra": "ssh"})]
-    return [f"{one.name}{one.specifier}" for one in wanted if not one.name.startswith("clustrix")]
-
-
-@pytest.fixture(scope="module")
-def python(wheels: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The Python of a clean `clustrix[slurm]`. The index holds an unrelated clustrix: ours are installed without it."""
-    home = tmp_path_factory.mktemp("clean")
-    run(sys.executable, "-m", "venv", home / "venv", cwd=home)
-    python = home / "venv" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    pip = [python, "-m", "pip", "install", "--quiet"]
-    run(*pip, *(text for wheel in wheels for text in others(wheel)), cwd=home)
-    run(*pip, "--no-index", "--find-links", wheels[0].parent, "clustrix[slurm]>=1.0.0.dev0", cwd=home)
-    return python
 
 
 def test_wheels_hold_the_packages_their_types_and_the_licence(wheels: list[Path]) -> None:

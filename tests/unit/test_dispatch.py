@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,7 +16,7 @@ from clustrix_core.errors import BackendNotInstalled, ClustrixError, PluginError
 from clustrix_core.hookspecs import hookimpl
 from clustrix_core.journal import Innermost, Journal
 from clustrix_core.model import JobHandle, JobState, JobStatus
-from clustrix_core.plugins import Plugins
+from clustrix_core.plugins import JOBS, MACHINES, Plugins
 from tests.unit import toys
 
 AUDIT = (
@@ -104,18 +105,78 @@ def test_nobody_gets_inside_the_journal_however_late(order: str) -> None:
     assert events.count("journal before") == 1 and len(events) == 8
 
 
-def test_the_handle_is_on_disk_before_any_wrapper_can_raise(tmp_path: Path) -> None:
-    source = toys.HEAD + "\n@hookimpl(wrapper=True, trylast=True)\ndef submit(job):\n    yield\n    raise KeyError(1)\n"
+LATE = toys.HEAD + "\n@hookimpl(wrapper=True{order})\ndef {hook}():\n    yield\n    raise KeyError('late')\n"
+
+
+def test_the_handle_is_on_disk_before_any_wrapper_can_raise(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     journal, plugins = Journal(tmp_path), Plugins()
     journal.add(Entry(toys.HANDLE.job, "simulate", "here", {}, "call", {}, "me"))
     plugins.register(toys.backend("toy"), "toy")
     plugins.register_innermost(Innermost(journal), "journal")
-    plugins.register(toys.module("late", source), "late")
-    with pytest.raises(KeyError):
-        Dispatch(plugins).submit(toys.job(), "#!", toys.cluster())
+    plugins.register(toys.module("late", LATE.format(order=", trylast=True", hook="submit")), "late")
+    assert Dispatch(plugins).submit(toys.job(), "#!", toys.cluster()) == toys.HANDLE
     kept = journal.get(toys.HANDLE.job)
     assert kept.handle == toys.HANDLE and kept.phase == "submitted"
+    assert "here: a wrapper of submit raised after the backend had answered" in caplog.text and "'late'" in caplog.text
     journal.close()
+
+
+def test_what_could_not_be_journalled_is_no_answer(tmp_path: Path) -> None:
+    plugins = Plugins()
+    plugins.register(toys.backend("toy"), "toy")
+    asked = Dispatch(plugins)
+    late = toys.module("full", LATE.format(order=", trylast=True", hook="submit"))
+    plugins.register_innermost(late, "journal")
+    with pytest.raises(KeyError, match="late"):
+        asked.submit(toys.job(), "#!", toys.cluster())
+
+
+def test_who_asks_the_same_plugins_listens_once() -> None:
+    plugins = Plugins()
+    plugins.register(toys.backend("toy"), "toy")
+    for _ in range(3):
+        assert Dispatch(plugins).submit(toys.job(), "#!", toys.cluster()) == toys.HANDLE
+    assert len(plugins.innermost) == 1
+
+
+@pytest.mark.parametrize("order", ["", ", trylast=True", ", tryfirst=True"])
+@pytest.mark.parametrize("hook", sorted(JOBS | MACHINES))
+def test_a_wrapper_that_raises_after_the_answer_does_not_take_it_away(hook: str, order: str) -> None:
+    cluster = toys.cluster()
+    more = "@hookimpl\ndef provision(cluster): return cluster\n@hookimpl\ndef release(cluster): ...\n"
+    ask: dict[str, Callable[[Dispatch], Any]] = {
+        **{name: lambda asked, name=name: PROMISED[name](asked, cluster) for name in PROMISED},
+        "provision": lambda asked: asked.provision(cluster),
+        "release": lambda asked: asked.release(cluster),
+        "find": lambda asked: asked.find(toys.job(), cluster),
+        "cancel": lambda asked: asked.cancel([toys.HANDLE], cluster),
+    }
+    quiet = dispatch(toys.backend("toy", more=more))
+    loud = dispatch(toys.backend("toy", more=more), toys.module("late", LATE.format(order=order, hook=hook)))
+    assert ask[hook](loud) == ask[hook](quiet)
+
+
+def test_a_wrapper_that_raises_before_the_answer_may_forbid_it() -> None:
+    source = toys.HEAD + "\n@hookimpl(wrapper=True)\ndef submit():\n    raise KeyError('no')\n    yield\n"
+    toy = toys.backend("toy")
+    with pytest.raises(KeyError, match="no"):
+        dispatch(toy, toys.module("policy", source)).submit(toys.job(), "#!", toys.cluster())
+    assert toy.events == []
+
+
+def test_a_wrapper_that_asks_for_more_and_raises_takes_no_other_answer() -> None:
+    source = toys.HEAD + (
+        "\n@hookimpl(wrapper=True)\ndef submit(cluster):\n    ask.cancel([], cluster)\n    handle = yield\n"
+        "    ask.logs(None, cluster)\n    raise KeyError(handle)\n"
+    )
+    curious = toys.module("curious", source)
+    curious.ask = asked = dispatch(toys.backend("toy"), curious)
+    assert asked.submit(toys.job(), "#!", toys.cluster()).native == "toy-1"
+    more = "@hookimpl\ndef submit(): raise KeyError('refused')"
+    curious = toys.module("curious", source)
+    curious.ask = asked = dispatch(toys.backend("toy", more=more), curious)
+    with pytest.raises(KeyError, match="refused"):
+        asked.submit(toys.job(), "#!", toys.cluster())
 
 
 def test_what_is_no_handle_is_not_journalled(tmp_path: Path) -> None:
@@ -149,12 +210,15 @@ def test_a_hook_that_promises_a_value_must_give_one(hook: str, answer: str) -> N
     assert (raised.value.plugin, raised.value.cluster) == ("toy", "here")
 
 
-@pytest.mark.parametrize("hook", sorted(PROMISED))
-def test_a_wrapper_that_swallows_the_answer_is_found_out(hook: str) -> None:
+@pytest.mark.parametrize("hook", [*sorted(PROMISED), "find"])
+def test_a_wrapper_that_swallows_the_answer_is_found_out(hook: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Believed, a `find` that was swallowed would mean a second job."""
     source = toys.HEAD + f"\n@hookimpl(wrapper=True)\ndef {hook}(cluster):\n    yield\n"
-    asked = dispatch(toys.backend("toy"), toys.module("careless", source))
-    with pytest.raises(PluginError, match=f"'{hook}' of the backend 'toy' answered None"):
-        PROMISED[hook](asked, toys.cluster())
+    more = "@hookimpl\ndef find(job, cluster): return JobHandle(job.id, job.name, 'toy-1')\n"
+    ask = {**PROMISED, "find": lambda asked, cluster: asked.find(toys.job(), cluster)}[hook]
+    quiet, careless = toys.backend("toy", more=more), toys.module("careless", source)
+    assert ask(dispatch(quiet, careless), toys.cluster()) == ask(dispatch(quiet), toys.cluster())
+    assert f"here: a wrapper of {hook} returned None: it ends with `return (yield)`" in caplog.text
 
 
 def test_find_cancel_and_release_may_answer_nothing() -> None:

@@ -30,6 +30,7 @@ from clustrix_core.errors import (
 from clustrix_core.hookspecs import hookimpl
 from clustrix_core.model import BackendInfo, Cluster, Fetched, JobHandle, JobSpec, JobState, JobStatus, LogChunk, Site
 from clustrix_core.plugins import Plugins
+from tests.unit.toys import touch
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ def make(tmp_path: Path, toy: Toy, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 
 def submit(engine: Engine, calls: int = 1) -> tuple[Job[Any], Flight]:
     job: Job[Any] = Job()
-    request = Request("f", "call", SETTINGS, SETTINGS.resources, calls, Path.touch, {})
+    request = Request("f", "call", SETTINGS, SETTINGS.resources, calls, touch, {})
     flight = engine.submit(request, job._deliver)
     job._bind(engine, flight)
     return job, flight

@@ -206,6 +206,12 @@ def test_decorating_loads_no_client_library(tmp_path: Path) -> None:
     assert loaded & {"paramiko", "rich", "click", "yaml", "kubernetes", "boto3", "numpy"} == set()
 
 
+def test_only_the_kit_of_plugin_authors_needs_pytest() -> None:
+    found = [path for package in ("clustrix", "clustrix_core") for path in (ROOT / package).rglob("*.py")]
+    users = {path for path in found if re.search(r"^\s*(import|from) pytest\b", path.read_text("utf-8"), re.MULTILINE)}
+    assert users and all(path.is_relative_to(ROOT / "clustrix_core/testing") for path in users)
+
+
 # -- the face
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from clustrix_core import payload
 from clustrix_core.errors import CannotTravel
-from clustrix_core.payload import modules
+from clustrix_core.reach import own
 from tests.unit.worker.jobdir import JobDir
 
 NAMES = iter(range(10**6))
@@ -196,7 +196,7 @@ def test_a_module_whose_imports_are_missing_there_fails_when_they_are_used(
     site.mkdir(parents=True)
     (site / "only_here.py").write_text("def value(): return 1\n")
     monkeypatch.syspath_prepend(site)
-    modules._installed_roots.cache_clear()
+    own.installed_roots.cache_clear()
     write(helpers="import only_here\ndef easy(): return 1\ndef hard(): return only_here.value()\n")
     try:
         assert run(made("import helpers\ndef f(): return helpers.easy()")) == 1
@@ -204,7 +204,7 @@ def test_a_module_whose_imports_are_missing_there_fails_when_they_are_used(
             run(made("import helpers\ndef f(): return helpers.hard()"))
     finally:
         sys.modules.pop("only_here", None)
-        modules._installed_roots.cache_clear()
+        own.installed_roots.cache_clear()
 
 
 def test_a_broken_module_is_a_syntax_error_there(write: Any, run: Any) -> None:
@@ -213,17 +213,23 @@ def test_a_broken_module_is_a_syntax_error_there(write: Any, run: Any) -> None:
         run(made("def f():\n    import broken"))
 
 
+def test_a_module_that_is_nested_too_deeply_fails_there(write: Any, run: Any) -> None:
+    write(deep="x = " + "-" * 100_000 + "1\n")
+    with pytest.raises((MemoryError, RecursionError)):
+        run(made("def f():\n    import deep"))
+
+
 def test_which_modules_are_own(write: Any) -> None:
     write(helpers="", space__one="")
     import helpers
     import space.one
 
-    assert modules.is_own(helpers) and modules.is_own(space) and modules.is_own(space.one)
+    assert own.is_own(helpers) and own.is_own(space) and own.is_own(space.one)
     import json
 
     import yaml
 
-    assert not any(modules.is_own(module) for module in (json, yaml, sys, pytest, payload, sys.modules["__main__"]))
+    assert not any(own.is_own(module) for module in (json, yaml, sys, pytest, payload, sys.modules["__main__"]))
 
 
 # -- functions

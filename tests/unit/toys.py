@@ -123,3 +123,8 @@ def job(id: str = "0123456789abcdef", label: str = "simulate", **changes: object
 HANDLE = JobHandle("0123456789abcdef", "simulate-0123456789abcdef", "toy-1")
 RUNNING = JobStatus(JobState.RUNNING)
 SITE = Site("/scratch/ada", (3, 11), "ada")
+
+
+def touch(directory: Path, python: object) -> None:
+    """Pack nothing."""
+    (directory / "payload").touch()

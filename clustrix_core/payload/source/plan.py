@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
-from clustrix_core.payload import modules
 from clustrix_core.payload.source import text
 from clustrix_core.payload.source.scopes import Piece
 from clustrix_core.payload.source.text import Text
+from clustrix_core.reach import own
 
 STANDARD = sys.stdlib_module_names
 
@@ -41,7 +41,7 @@ class Plan:
 
     def module(self, name: str) -> dict[str, list[tuple[int, Piece]]]:
         """Return the pieces of a module that is cut; the packages that it is in will be there too."""
-        for above in modules.with_parents(name.rpartition(".")[0]):
+        for above in own.with_parents(name.rpartition(".")[0]):
             self.cut.setdefault(above, {})
         return self.cut.setdefault(name, {})
 

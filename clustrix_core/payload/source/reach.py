@@ -11,11 +11,11 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 from clustrix_core.errors import CannotTravel, ClustrixError
-from clustrix_core.payload import modules
 from clustrix_core.payload.source import genuine, pickler, scopes, text
 from clustrix_core.payload.source.plan import STANDARD, Plan, Whole
 from clustrix_core.payload.source.scopes import Piece
 from clustrix_core.payload.source.text import Text
+from clustrix_core.reach import own
 from clustrix_core.worker import names, trees
 from clustrix_core.worker.parts import Parts
 
@@ -36,7 +36,7 @@ class Reach:
     # -- what the pickler tells
 
     def own(self, module: str) -> bool:
-        return module in _MAIN or modules.is_own(sys.modules.get(module))
+        return module in _MAIN or own.is_own(sys.modules.get(module))
 
     def refer(self, module: str, name: str) -> None:
         if self.own(module):
@@ -217,7 +217,7 @@ class Reach:
     def _import(self, module: str, name: str, guarded: bool) -> bool:
         """Take note of an import; an own module travels whole. Return whether it is one."""
         if _is_to_be_had(module):
-            for one in modules.with_parents(module):
+            for one in own.with_parents(module):
                 self.whole(one)
             return True
         top = module.partition(".")[0]
@@ -250,14 +250,14 @@ class Reach:
 
 
 def _is_to_be_had(module: str) -> bool:
-    return module not in _MAIN and modules.is_to_be_had(module)
+    return module not in _MAIN and own.is_to_be_had(module)
 
 
 def _whole(module: str) -> Whole:
     held = sys.modules.get(module)
     if held is not None:
         return Whole(text.of_module(held), hasattr(held, "__path__"))
-    spec = modules.find(module)
+    spec = own.find(module)
     package = spec is not None and spec.submodule_search_locations is not None
     return Whole(text.of_file(spec.origin) if spec is not None and spec.origin else None, package)
 

@@ -72,10 +72,10 @@ class DescriptionContract(Subject):
 
     def test_describing_does_nothing(self, module: ModuleType) -> None:
         """Import and ``describe_backend`` do no I/O, load no client library, and are quick."""
-        argv = [sys.executable, "-B", "-c", PROBE, module.__name__, json.dumps(sys.path)]
-        done = subprocess.run(argv, capture_output=True, text=True)
-        assert done.returncode == 0, f"the plugin does not import in a new interpreter:\n{done.stderr[-2000:]}"
-        seen: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        seen = _probed(module)
+        for _ in range(2):  # a busy machine is no slow plugin
+            if max(seen["import"], seen["describe"]) > SLOW:
+                seen = min(seen, _probed(module), key=lambda one: float(one["import"] + one["describe"]))
         assert seen["did"] == [], f"describing the backend did {seen['did']}: leave it to `check` and `provision`"
         foreign = sorted({name.partition(".")[0] for name in seen["modules"]} - _known(module))
         assert foreign == [], f"importing the plugin imports {', '.join(foreign)}: import them where they are used"
@@ -105,6 +105,14 @@ class DescriptionContract(Subject):
         for name, setting in options.settings(info.options).items():
             assert setting.type is not Any and setting.type is not object, f"{name}: give it a type of its own"
             assert not (setting.secret and shown[name]), f"{name} is a secret and shown: field(repr=False, …)"
+
+
+def _probed(module: ModuleType) -> dict[str, Any]:
+    argv = [sys.executable, "-B", "-c", PROBE, module.__name__, json.dumps(sys.path)]
+    done = subprocess.run(argv, capture_output=True, text=True)
+    assert done.returncode == 0, f"the plugin does not import in a new interpreter:\n{done.stderr[-2000:]}"
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
 
 
 def _known(module: ModuleType) -> set[str]:

@@ -18,7 +18,7 @@ class OutageContract(Subject):
 
     def test_an_outage_is_no_end(self, bench: Bench) -> None:
         """Where the scheduler cannot be asked, ``status`` raises; a running job goes on and is seen again."""
-        live = bench.send("sleep 100")
+        live = bench.send(self.lasting)
         bench.until(live, JobState.RUNNING)
         for what, transport in [
             ("the connection breaks", Cut(bench.cluster.transport)),

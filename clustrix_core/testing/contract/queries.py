@@ -18,7 +18,7 @@ class QueryContract(Subject):
 
     def test_one_question_for_all(self, bench: Bench) -> None:
         """``status`` of 50 jobs costs what it costs for one, leaves none out, and strangers are UNKNOWN."""
-        live = bench.send("sleep 100")
+        live = bench.send(self.lasting)
         bench.until(live, JobState.RUNNING)
         alone = bench.counted(lambda: bench.status(live))
         assert alone <= 1, f"status of one running job ran {alone} commands: one question is enough"
@@ -44,7 +44,7 @@ class QueryContract(Subject):
 
     def test_a_cancelled_job_ends(self, bench: Bench) -> None:
         """``cancel`` ends a running job among strangers; then it is CANCELLED, and never SUCCEEDED."""
-        live = bench.send("sleep 100")
+        live = bench.send(self.lasting)
         bench.until(live, JobState.RUNNING)
         bench.dispatch.cancel([self._stranger(live, 0), live], bench.cluster)
         status = bench.until(live)

@@ -34,7 +34,7 @@ FULL: Mapping[str, Any] = {
     "cores": 4,
     "memory": 3 * GB // 2,
     "time": 5400,
-    "gpus": "a100:2",
+    "gpus": 2,
     "nodes": 2,
     "partition": "short",
     "account": "physics",
@@ -65,9 +65,8 @@ class ScriptContract(Subject):
 
         return {**super().scripts(info), "reserved": (self.job(), self.place(info, reservation="maint"))}
         """
-        full = {name: value for name, value in FULL.items() if name not in info.lacks}
-        if self.directives:
-            full["directives"] = tuple(self.directives)
+        asked = {**FULL, "directives": tuple(self.directives), **self.full}
+        full = {name: value for name, value in asked.items() if name not in info.lacks and value is not None}
         here = self.place(info)
         return {
             "minimal": (self.job(), here),
@@ -81,7 +80,18 @@ class ScriptContract(Subject):
     @pytest.fixture
     def written(self, info: BackendInfo, plugins: Plugins) -> Mapping[str, str]:
         """The golden scripts, as the plugin writes them now."""
-        return {name: self.render(plugins, *case) for name, case in self.scripts(info).items()}
+        return dict(self._written(info, plugins))
+
+    def _written(self, info: BackendInfo, plugins: Plugins) -> Iterator[tuple[str, str]]:
+        for name, case in self.scripts(info).items():
+            try:
+                yield name, self.render(plugins, *case)
+            except ConfigError as error:
+                raise AssertionError(
+                    f"the golden script {name!r} cannot be written: {error}\n"
+                    "Where the scheduler knows no such thing, say so in BackendInfo(lacks=…), or in the class what it "
+                    "takes instead: full = {'constraint': None}, directives = ('…',)"
+                ) from error
 
     def render(self, plugins: Plugins, job: JobSpec, cluster: Cluster) -> str:
         return Dispatch(plugins).render_script(job, cluster)
@@ -104,6 +114,8 @@ class ScriptContract(Subject):
                 f"{changed}\nIf that is meant: `pytest --clustrix-accept` (or CLUSTRIX_ACCEPT=1) writes {file} anew; "
                 "read the difference before you commit it."
             )
+        over = sorted(path.name for path in folder.glob("*.sh") if path.stem not in written)
+        assert over == [], f"{', '.join(over)} in {folder}: nobody writes them any more, remove them"
 
     def test_rendering_is_pure(self, info: BackendInfo, plugins: Plugins, written: Mapping[str, str]) -> None:
         """``render_script`` returns the same text for the same job, runs nothing and reads no file."""

@@ -36,6 +36,9 @@ class Subject:
     options: ClassVar[Mapping[str, Any]] = {}
     """Options of the backend for golden scripts, where it has some that must be given."""
 
+    full: ClassVar[Mapping[str, Any]] = {}
+    """Resources that are otherwise in the golden script ``full``; None: not at all."""
+
     directives: ClassVar[Sequence[str]] = ()
     """A few raw options that the scheduler knows, for the golden script ``full``."""
 
@@ -47,6 +50,11 @@ class Subject:
 
     patience: ClassVar[float] = 60.0
     """Seconds that a short job may take here, waiting included."""
+
+    @property
+    def lasting(self) -> str:
+        """A command that outlives its test."""
+        return f"sleep {3 * self.patience:g}"
 
     @pytest.fixture
     def cluster(self) -> ClusterConfig:
@@ -68,10 +76,10 @@ class Subject:
     def holdings(self, cluster: Cluster) -> object:
         """Return what ``provision`` has taken: brought up again, it must be the same.
 
-        Here the files of work_dir. Override it for a backend that takes machines.
+        Here what lies in work_dir, but for jobs. Override it for a backend that takes machines.
         """
         assert cluster.site is not None
-        listing = cluster.transport.run(f"cd -- {Bench.quoted(cluster.site.work_dir)} && find . -type d | sort")
+        listing = cluster.transport.run(f"cd -- {Bench.quoted(cluster.site.work_dir)} && ls -d -- * worker/*")
         assert listing.returncode == 0, listing.error
         return listing.text
 

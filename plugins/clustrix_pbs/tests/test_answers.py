@@ -57,6 +57,7 @@ def end(**attributes: object) -> tuple[JobState, str, int | None]:
     return answers.STATES[found.word], found.reason, found.exit_code
 
 
+NEVER = "Can Never Run: Insufficient amount of resource: ncpus (R: 64 A: 8 T: 8)"
 RAN = "Job run at Sun Nov 22 at 07:24 on (vm:ncpus=1)"
 
 
@@ -126,9 +127,9 @@ def test_jobs_that_never_ran() -> None:
             "Not Running: Queue not started.",
         ),
         (
-            {"job_state": "Q", "comment": "Can Never Run: Insufficient amount of resource: ncpus (R: 64 A: 8 T: 8)"},
+            {"job_state": "Q", "comment": NEVER},
             S.PENDING,
-            "Can Never Run: Insufficient amount of resource: ncpus (R: 64 A: 8 T: 8): clustrix cancel, and ask for less",
+            f"{NEVER}: clustrix cancel, and ask for less",
         ),
         ({"job_state": "Q", "comment": "one\\, two"}, S.PENDING, "one, two"),
         ({"job_state": "H", "Hold_Types": "u"}, S.PENDING, "held by the user: qrls 0.vm"),
@@ -220,7 +221,11 @@ def test_other_peoples_odd_jobs_break_nothing() -> None:
 
 @given(st.text())
 def test_nothing_that_is_printed_breaks_the_readers(text: str) -> None:
-    for answer in (text, f"Job Id: {text}\n    Job_Name = rec-bbbb\n    job_state = F\n", shown("0.vm", "rec-bbbb", job_state="F", Exit_status=text)):  # fmt: skip
+    for answer in (
+        text,
+        f"Job Id: {text}\n    Job_Name = rec-bbbb\n    job_state = F\n",
+        shown("0.vm", "rec-bbbb", job_state="F", Exit_status=text),
+    ):
         for found in answers.read([SINGLE], answer):
             assert isinstance(found, Row)
 

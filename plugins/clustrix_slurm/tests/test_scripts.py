@@ -1,15 +1,8 @@
-"""The scripts that Slurm gets: golden files, and fields full of metacharacters.
-
-A golden file that differs is either a mistake or a change that was meant. CLUSTRIX_ACCEPT=1 writes them all anew; read
-the difference before committing it.
-"""
+"""The scripts that Slurm gets: golden files, and fields full of metacharacters."""
 
 from __future__ import annotations
 
-import os
 import shlex
-import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,19 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import clustrix_slurm
-from clustrix_core import bundle
 from clustrix_core.errors import ConfigError
-from clustrix_core.model import Cluster, JobSpec
+from clustrix_core.model import BackendInfo, Cluster, JobSpec
 from clustrix_core.resources import Resources
-from clustrix_core.transport.local import Local
+from clustrix_core.testing import DescriptionContract, FakeTransport, ScriptContract
 from clustrix_slurm import SlurmOptions
 
-GOLDEN = Path(__file__).parent / "golden"
 GB = 2**30
 
 
 def cluster(options: SlurmOptions | None = None, **changes: Any) -> Cluster:
-    return Cluster("hpc", "slurm", options or SlurmOptions(), Local(), "/scratch/ada", **changes)
+    return Cluster("hpc", "slurm", options or SlurmOptions(), FakeTransport(), "/scratch/ada", **changes)
 
 
 def job(resources: Resources | None = None, label: str = "simulate", **changes: Any) -> JobSpec:
@@ -68,27 +59,13 @@ CASES: dict[str, tuple[JobSpec, Cluster]] = {
 }
 
 
-@pytest.mark.parametrize("name", sorted(CASES))
-def test_golden(name: str) -> None:
-    # The worker's directory is named after its contents, which change with every version.
-    script = clustrix_slurm.render_script(*CASES[name]).replace(bundle.digest(), "WORKER")
-    file = GOLDEN / f"{name}.sh"
-    if os.environ.get("CLUSTRIX_ACCEPT") == "1":
-        file.write_text(script)
-    assert file.exists() and script == file.read_text(), f"CLUSTRIX_ACCEPT=1 writes {file} anew"
+class TestScripts(DescriptionContract, ScriptContract):
+    """What every plugin promises that needs no cluster; the rest is in tests/contract."""
 
+    plugin = "slurm"
 
-def test_no_golden_file_is_left_over() -> None:
-    assert sorted(path.name for path in GOLDEN.iterdir()) == sorted(f"{name}.sh" for name in CASES)
-
-
-@pytest.mark.parametrize("name", sorted(CASES))
-def test_scripts_are_valid_and_repeatable(name: str) -> None:
-    script = clustrix_slurm.render_script(*CASES[name])
-    assert script == clustrix_slurm.render_script(*CASES[name])
-    for shell in ("bash", "sh"):
-        done = subprocess.run([shell, "-n"], input=script.encode(), capture_output=True)
-        assert (done.returncode, done.stderr) == (0, b"")
+    def scripts(self, info: BackendInfo) -> dict[str, tuple[JobSpec, Cluster]]:
+        return CASES
 
 
 def as_slurm_reads(script: str) -> list[str]:

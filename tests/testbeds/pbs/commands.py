@@ -192,8 +192,7 @@ def _accept(server: Server, job: Job) -> None:
     for index in job.array:
         task = Job(**{**job.__dict__, "index": index, "array": (), "depend": []})
         server.jobs[job.number, index] = task
-    if job.state == "H" and any(server.find(id) is None for _, id in job.depend):
-        server.never(job, 92)
+    server.await_others(job)
 
 
 # -- qstat, qselect
@@ -292,9 +291,7 @@ def _qrls(server: Server, argv: list[str], asked: dict[str, Any], user: str) -> 
         if job is None:
             raise Refused(f"qrls: Unknown Job Id {id}", 153)
         job.holds = "s" if job.depend else "n"
-        if not job.depend:
-            for one in (job, *server.tasks(job)):
-                one.state, one.holds = "Q", "n"
+        server.let_go(job)
     return "", "", 0
 
 

@@ -57,8 +57,6 @@ class Server:
                     pause = self.settings.exiting / (4 if job.index is not None else 1)
                     if job.state == "E" and job.left is not None and time.time() - job.left >= pause:
                         self._finish(job)
-                elif job.state == "H":
-                    self._depend(job)
             for job in sorted(self.jobs.values(), key=lambda job: (job.number, job.index or 0)):
                 if job.state == "Q" and not job.array:
                     self._try(job)
@@ -119,34 +117,46 @@ class Server:
         job.ended = job.ended or time.time()
         parent = self.parent(job)
         job.state = "F" if parent is None or self.settings.torque else "X"
+        if parent is None:
+            self._release(job)
         if parent is not None:
             parent.status = job.status
             if all(task.over for task in self.tasks(parent)):
                 for one in (parent, *self.tasks(parent)):
                     one.state = "F"
                 parent.substate, parent.ended = (DELETED if parent.why else RAN), time.time()
+                self._release(parent)
         elif not self.settings.history and not self.settings.torque:
             del self.jobs[job.number, job.index]
         if parent is not None and parent.over and not self.settings.history and not self.settings.torque:
             for one in (parent, *self.tasks(parent)):
                 del self.jobs[one.number, one.index]
 
-    def _depend(self, job: Job) -> None:
-        for kind, id in job.depend:
-            before = self.find(id)
-            if before is None:
+    def await_others(self, job: Job) -> None:
+        """Begin to wait for what a job depends on. One that is not known is the end of it, at once."""
+        if any(self.find(id) is None for _, id in job.depend):
+            self.never(job, RAN)
+        for before in {id: self.find(id) for _, id in job.depend}.values():
+            if before is not None and before.over:
+                self._release(before)
+
+    def _release(self, before: Job) -> None:
+        """Tell all that wait for a job that it is over."""
+        for job in [job for job in self.jobs.values() if job.state == "H" and job.index is None]:
+            kinds = [kind for kind, id in job.depend if id == before.id]
+            if any((kind == "afterok") is (before.status != 0) for kind in kinds if kind in ("afterok", "afternotok")):
                 self.never(job, RAN)
-                return
-            if not before.over and not (kind == "after" and before.started):
-                return
-            good = before.status == 0
-            if before.over and ((kind == "afterok" and not good) or (kind == "afternotok" and good)):
-                self.never(job, RAN)
-                return
-        if job.depend and "u" not in job.holds:
-            job.state, job.holds = "Q", "n"
-            for task in self.tasks(job):
-                task.state, task.holds = "Q", "n"
+            elif kinds:
+                job.depend = [(kind, id) for kind, id in job.depend if id != before.id]
+                if not job.depend:
+                    job.holds = job.holds.replace("s", "") or "n"
+                    self.let_go(job)
+
+    def let_go(self, job: Job) -> None:
+        """Queue a job that nothing holds any more."""
+        for one in (job, *self.tasks(job)):
+            if job.holds == "n" and one.state == "H":
+                one.state, one.holds = "Q", "n"
 
     def never(self, job: Job, substate: int) -> None:
         """End a job that has not begun."""

@@ -8,8 +8,8 @@ source "$HERE/lib.sh"
 [ $# = 2 ] || die "usage: ctl.sh start|stop|kill|status SERVICE, or ctl.sh flush stock|fast"
 need_root
 lock_bed
-case $*  in
-  "flush stock") write_global 15 00 ;;
+case $* in
+  "flush stock") write_global 15 15 ;;
   "flush fast") write_global 01 00 ;;
   start\ *) start "$2" ;;
   stop\ *) stop "$2" TERM ;;

@@ -111,7 +111,7 @@ configure() { # configure OPTION FILE: what qconf is told it must take
 }
 
 # Grid Engine writes its accounting file every so many seconds: 15 by default, 1 for quick tests.
-write_global() { # write_global SECONDS
+write_global() { # write_global FLUSH ACCOUNTING, in seconds
   qconf -sconf global | grep -v '^#' | sed -E \
     -e 's@^(mailer +).*@\1/bin/true@' \
     -e 's@^(shell_start_mode +).*@\1unix_behavior@' \

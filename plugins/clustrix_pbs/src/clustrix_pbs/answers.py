@@ -124,9 +124,11 @@ def _qstat(cluster: Cluster, history: str) -> str:
 
     35 and 153 say that some of them are over or unknown; what is known of the others is printed all the same.
     """
-    ask = f"said=$(qstat -f {flavor(cluster).unfolded} -t {history} $ids); code=$?"
+    # Ids of tasks look like patterns for names of files; without any id qstat would show everybody's jobs.
+    some = "set -f; set -- $ids; [ $# -gt 0 ] || exit 0"
+    ask = f'said=$(qstat -f {flavor(cluster).unfolded} -t {history} "$@"); code=$?'
     cut = f"printf '%s\\n' \"$said\" | LC_ALL=C awk {shlex.quote(_FILTER)}"
-    return f"set -f -- $ids; [ $# -gt 0 ] || exit 0; {ask}; {cut}; case $code in 35|153) ;; *) exit $code;; esac"
+    return f"{some}; {ask}; {cut}; case $code in 35|153) ;; *) exit $code;; esac"
 
 
 def cancel(handles: Sequence[JobHandle], cluster: Cluster) -> Sequence[str]:
@@ -170,6 +172,8 @@ def _jobs(answer: str) -> Iterator[dict[str, str]]:
 def _known(job: Mapping[str, str], native: str, index: str | None) -> tuple[str, str, int | None] | None:
     """Return word, reason and exit code; None where it says nothing of use."""
     letter = job.get("job_state", "")
+    if not letter:
+        return None
     if letter not in _OVER:
         return letter, _reason(letter, job, native), None
     if index == "" or (letter == "X" and _status(job)[1] is None):
@@ -213,10 +217,11 @@ def _status(job: Mapping[str, str]) -> tuple[str, int | None]:
 
 
 def _over_time(job: Mapping[str, str]) -> bool:
-    used, limit = (_seconds(job.get(f"{name}.walltime", "")) for name in ("resources_used", "Resource_List"))
+    used, limit = (seconds(job.get(f"{name}.walltime", "")) for name in ("resources_used", "Resource_List"))
     return used is not None and limit is not None and used >= limit
 
 
-def _seconds(text: str) -> int | None:
+def seconds(text: str) -> int | None:
+    """``100:00:00``, hours that may be many; None for anything else."""
     match = re.fullmatch(r"(\d{1,9}):(\d\d):(\d\d)", text)
     return int(match[1]) * 3600 + int(match[2]) * 60 + int(match[3]) if match else None

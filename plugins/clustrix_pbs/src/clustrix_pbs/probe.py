@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from clustrix_core.model import Cluster, Node, Problem, Resources, Site, format_time, nearest
-from clustrix_pbs.answers import FOUND
+from clustrix_pbs.answers import FOUND, seconds
 
 _MB = 2**20
 _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40, "p": 2**50}
@@ -25,14 +25,15 @@ def commands(cluster: Cluster) -> Sequence[str]:
 def read(text: str, site: Site, cluster: Cluster) -> Site:
     """Return the site with its free room, its largest array, its default walltime and its kind and version."""
     parts = _parts(text)
-    server, queue = _server(parts), _queue(parts, cluster.resources)
+    server, queues = _server(parts), dict(_blocks(parts["queues"], "Queue: "))
+    queue = queues.get(_queue(parts, cluster.resources), {})
     largest = server.get("max_array_size") or server.get("max_job_array_size") or ""
     default = queue.get("resources_default.walltime") or server.get("resources_default.walltime") or ""
     return dataclasses.replace(
         site,
         nodes=tuple(node for node in map(_free, _nodes(parts)) if node is not None and node.cores > 0),
         max_array=int(largest) if re.fullmatch(r"\d{1,9}", largest) else None,
-        default_time=_seconds(default),
+        default_time=seconds(default),
         scheduler=_scheduler(parts["version"]),
     )
 
@@ -45,7 +46,7 @@ def check(cluster: Cluster, site: Site, text: str) -> Sequence[Problem]:
         said = parts["queues"].strip()[:300]
         return [Problem("error", f"qstat shows no queues: {said}", "Is this the login node of a PBS?")]
     asked = cluster.resources
-    name = (asked.partition or _server(parts).get("default_queue", "")).partition("@")[0]
+    name = _queue(parts, asked)
     if not name:
         known = ", ".join(sorted(queues))
         return [Problem("error", "this PBS has no default queue", f"Set partition: to one of {known}.")]
@@ -62,7 +63,7 @@ def _closed(name: str, queue: Attributes) -> Iterator[Problem]:
 
 
 def _impossible(asked: Resources, queue: Attributes, nodes: Sequence[Attributes]) -> Iterator[Problem]:
-    limit = _seconds(queue.get("resources_max.walltime", ""))
+    limit = seconds(queue.get("resources_max.walltime", ""))
     if asked.time and limit and asked.time > limit:
         allowed = f"time={format_time(asked.time)}, but the queue allows {format_time(limit)}"
         yield Problem("error", allowed, "Ask for less, or for another queue.")
@@ -88,23 +89,19 @@ def _parts(text: str) -> Mapping[str, str]:
 
 def _blocks(text: str, head: str) -> Iterator[tuple[str, Attributes]]:
     """Yield each thing that is described, with its attributes: lines ``    name = value`` below its own line."""
-    name, known = "", dict[str, str]()
-    for line in [*text.replace("\n\t", "").split("\n"), head + "\n"]:
-        if line.startswith(head) and line[:1].strip():
-            if name:
-                yield name, known
-            name, known = line[len(head) :].strip(), {}
-        elif found := re.fullmatch(r" +([\w.]+) = ?(.*)", line):
-            known[found[1]] = found[2].strip()
+    for block in re.split(r"^(?=\S)", text.replace("\n\t", ""), flags=re.MULTILINE):
+        first, _, rest = block.partition("\n")
+        if first.strip() and first.startswith(head):
+            yield first[len(head) :].strip(), dict(re.findall(r"^ +([\w.]+) = ?(.*)$", rest, re.MULTILINE))
 
 
 def _server(parts: Mapping[str, str]) -> Attributes:
     return next((known for _, known in _blocks(parts["server"], "Server: ")), {})
 
 
-def _queue(parts: Mapping[str, str], asked: Resources) -> Attributes:
-    name = (asked.partition or _server(parts).get("default_queue", "")).partition("@")[0]
-    return dict(_blocks(parts["queues"], "Queue: ")).get(name, {})
+def _queue(parts: Mapping[str, str], asked: Resources) -> str:
+    """Return the queue's name; ``queue@server`` is one of this server as far as we know."""
+    return (asked.partition or _server(parts).get("default_queue", "")).partition("@")[0]
 
 
 def _nodes(parts: Mapping[str, str]) -> Iterator[Attributes]:
@@ -119,7 +116,7 @@ def _free(node: Attributes) -> Node | None:
         free = _cores(node) - sum(map(_taken, node.get("jobs", "").split(",")))
         memory = _memory(node)
         return Node(free, None if memory is None else memory * max(free, 0) // _cores(node))
-    free = _cores(node) - int(_number(node.get("resources_assigned.ncpus", "")) or 0)
+    free = _cores(node) - (_number(node.get("resources_assigned.ncpus", "")) or 0)
     memory = _memory(node)
     used = _bytes(node.get("resources_assigned.mem", "")) or 0
     return Node(free, None if memory is None else max(memory - used, 0))
@@ -159,8 +156,3 @@ def _bytes(text: str) -> int | None:
     """``16384000kb``; PBS counts in powers of 1024."""
     found = re.fullmatch(r"(\d{1,15})([kmgtp]?)b", text.lower())
     return int(found[1]) * _UNITS[found[2]] if found else None
-
-
-def _seconds(text: str) -> int | None:
-    found = re.fullmatch(r"(?:(\d{1,6}):)?(\d{1,4}):(\d{1,4})", text)
-    return int(found[1] or 0) * 3600 + int(found[2]) * 60 + int(found[3]) if found else None

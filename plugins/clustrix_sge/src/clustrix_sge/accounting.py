@@ -44,7 +44,7 @@ _RECORDS = (
 
 def qacct(handles: Sequence[JobHandle], cluster: Cluster) -> Sequence[str]:
     """One scan of the accounting file for any number of jobs: qacct reads all of it for a single one too."""
-    ask = f"qacct -o {user(cluster)} -j '*'; echo \"clustrix: $?\""
+    ask = f"qacct -o {user(cluster)} -j '*' </dev/null; echo \"clustrix: $?\""
     return shell(cluster, f"{{ cat; echo =; {ask}; }} | {awk(_RECORDS)}")
 
 

@@ -42,6 +42,7 @@ def commands(cluster: Cluster) -> Sequence[str]:
         "qconf -sconf | sed -n 's/^max_aj_tasks */max_aj_tasks|/p'",
         "qconf -sql | sed 's/^/queue|/'",
         "qconf -spl | sed 's/^/environment|/'",
+        "sed -n 's/^/request|/p' ~/.sge_request 2>/dev/null",
         'qconf -sc | awk \'NF == 8 { print "resource|" $1 "|" $6; print "resource|" $2 "|" $6 }\'',
     )
     room = f"qstat -f -xml -F {memory} -U {user(cluster)}{where} | {awk(_INSTANCES)}"
@@ -69,11 +70,17 @@ def check(cluster: Cluster, site: Site, text: str) -> Sequence[Problem]:
     if not list(_told(text, "version")):
         hint = "Is this a login node? If a profile sets Grid Engine up, name its settings.sh: options: {settings: …}"
         return [Problem("error", f"there is no qstat: {text.strip()[:300]}", hint)]
-    return list(_unknown(cluster, text)) or [
-        *_impossible(cluster),
-        *_counted(cluster, text),
-        *_not_shared(cluster, site),
-    ]
+    found = [*_waiting(text), *_unknown(cluster, text), *_counted(cluster, text)]
+    for ask in (_impossible, _not_shared):
+        if not any(problem.severity == "error" for problem in found):
+            found += ask(cluster, site)
+    return found
+
+
+def _waiting(text: str) -> Iterator[Problem]:
+    """No option of qsub overrides this one: it would not come back before the job is over."""
+    if any(re.search(r"-sync\s+y", line) for line in _told(text, "request")):
+        yield Problem("error", "~/.sge_request holds -sync y", "Take it out; submissions would wait for their jobs.")
 
 
 def _unknown(cluster: Cluster, text: str) -> Iterator[Problem]:
@@ -89,7 +96,7 @@ def _unknown(cluster: Cluster, text: str) -> Iterator[Problem]:
         yield Problem("error" if asked.cores > 1 else "warning", missing, hint)
 
 
-def _impossible(cluster: Cluster) -> Iterator[Problem]:
+def _impossible(cluster: Cluster, site: Site) -> Iterator[Problem]:
     """Ask Grid Engine itself: it verifies a job without taking it, as if it was empty."""
     job = JobSpec("0" * 16, "doctor", cluster.resources)
     asked = _qsub(cluster, job, "-w", "v", "true")

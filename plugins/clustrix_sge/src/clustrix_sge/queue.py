@@ -11,8 +11,8 @@ from clustrix_core.errors import TransportError
 from clustrix_core.model import Cluster, JobHandle, JobState
 from clustrix_sge.programs import OURS, XML, awk, shell, user
 
-# What a ~/.sge_request may hold and would change how the script is read, or keep qsub from coming back.
-QSUB = ("qsub", "-terse", "-C", "#$", "-b", "n", "-sync", "n")
+# Not what a ~/.sge_request says of how scripts are read.
+QSUB = ("qsub", "-terse", "-C", "#$", "-b", "n")
 # qsub fails with these although qmaster may have accepted the job.
 UNSURE = re.compile(
     "commlib error|unable to (send message|contact)|got (send|read|select) error|timeout", re.IGNORECASE
@@ -87,7 +87,7 @@ def read_job_id(answer: str) -> str:
 def _ask(cluster: Cluster) -> str:
     before = f"before=$(date -d '-{WAITS} seconds' +%Y-%m-%dT%H:%M:%S)"
     return (
-        f"said=$(qstat -xml -u {user(cluster)} -s prs) || exit;"
+        f"said=$(qstat -xml -u {user(cluster)} -s prs </dev/null) || exit;"
         f" rows=$({{ cat; echo =; printf '%s\\n' \"$said\"; }} | {awk(_ROWS, before)}) ||"
         " { echo qstat has not answered with a list of jobs >&2; exit 1; };"
         ' part() { printf \'%s\\n\' "$rows" | sed -n "s/^$1|//p"; }'
@@ -104,7 +104,7 @@ def qstat(handles: Sequence[JobHandle], cluster: Cluster) -> Sequence[str]:
     return shell(
         cluster,
         f'{_ask(cluster)}; printf \'%s\\n\' "$rows"; [ -n "$(part why)" ] || exit 0; drop=$(part drop); rows=$({why});'
-        f' printf "%s\\n" "$rows"; [ -z "$drop" ] || {{ {mark}; qdel $drop >/dev/null 2>&1; }}; exit 0',
+        f' printf "%s\\n" "$rows"; [ -z "$drop" ] || {{ {mark}; qdel $drop </dev/null >/dev/null 2>&1; }}; exit 0',
     )
 
 

@@ -7,7 +7,7 @@
 #SBATCH --nodes=2
 #SBATCH --mem=1536M
 #SBATCH --time=01:30:00
-#SBATCH --gres=gpu:a100:2
+#SBATCH --gres=gpu:2
 #SBATCH --partition=short
 #SBATCH --account=physics
 #SBATCH --qos=high

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from clustrix_core import batch
 from clustrix_core.hookspecs import hookimpl
-from clustrix_core.model import BackendInfo, Cluster, Fetched, JobHandle, JobSpec, JobStatus, LogChunk, Problem
+from clustrix_core.model import BackendInfo
 from clustrix_ts import answers, commands, room
 
 
@@ -45,49 +43,9 @@ TS = batch.Dialect(
 
 @hookimpl
 def describe_backend() -> BackendInfo:
-    return BackendInfo("ts", TsOptions, "task-spooler, over SSH or on this machine", lacks=room.FOREIGN)
+    return BackendInfo(
+        "ts", TsOptions, "task-spooler, over SSH or on this machine", lacks=room.FOREIGN, programs=("tsp",)
+    )
 
 
-@hookimpl
-def check(cluster: Cluster) -> Sequence[Problem]:
-    return batch.check(TS, cluster)
-
-
-@hookimpl
-def provision(cluster: Cluster) -> Cluster:
-    return batch.provision(TS, cluster)
-
-
-@hookimpl
-def render_script(job: JobSpec, cluster: Cluster) -> str:
-    return batch.render(TS, job, cluster)
-
-
-@hookimpl
-def submit(job: JobSpec, script: str, cluster: Cluster) -> JobHandle:
-    return batch.submit(TS, job, script, cluster)
-
-
-@hookimpl
-def find(job: JobSpec, cluster: Cluster) -> JobHandle | None:
-    return batch.find(TS, job, cluster)
-
-
-@hookimpl
-def status(handles: Sequence[JobHandle], cluster: Cluster) -> Mapping[str, JobStatus]:
-    return batch.status(TS, handles, cluster)
-
-
-@hookimpl
-def fetch(handles: Sequence[JobHandle], into: Path, cluster: Cluster) -> Mapping[str, Fetched]:
-    return batch.fetch(handles, into, cluster)
-
-
-@hookimpl
-def logs(handle: JobHandle, cluster: Cluster, since: int) -> LogChunk:
-    return batch.logs(handle, cluster, since)
-
-
-@hookimpl
-def cancel(handles: Sequence[JobHandle], cluster: Cluster) -> None:
-    batch.cancel(TS, handles, cluster)
+check, provision, render_script, submit, find, status, fetch, logs, cancel = batch.hooks(TS, __name__)
