@@ -68,7 +68,7 @@ def resolve(module: str, name: str) -> "Any":
                 value = getattr(value, part)
             return value
         except (ImportError, AttributeError) as problem:
-            error = error or problem
+            error = problem
     assert error is not None
     raise error
 

@@ -109,6 +109,8 @@ class Reach:
             assert source is not None and top is not None
             genuine.check(value, source, module, name)
             known[name] = [self._statement(source, module, top, name)]
+        elif isinstance(inner, ast.ImportFrom) and source and not _is_as_imported(value, source, module, name):
+            known[name] = [self._variable(source, None, None, module, name, value, by)]
         elif isinstance(inner, scopes.IMPORTS) and source is not None:
             known[name] = list(self._import_statements(source, module, name, value))
         elif isinstance(value, ModuleType):
@@ -233,11 +235,14 @@ class Reach:
         found.steps.append({"line": 1, "text": found.source.text})
         for name, value in list(vars(held).items()):
             _, inner = found.source.binds(name)
-            if inner is None or name.startswith("__"):
+            if name.startswith("__") or isinstance(value, ModuleType) or isinstance(inner, ast.Import):
                 continue
             if isinstance(inner, scopes.DEFINITIONS):
                 genuine.check(value, found.source, module, name)
-            elif not isinstance(inner, scopes.IMPORTS) and not isinstance(value, (ModuleType, type)):
+            elif isinstance(inner, ast.ImportFrom) or inner is None:
+                if not _is_as_imported(value, found.source, module, name):
+                    self._overlay_one(found, name, value)
+            elif not isinstance(value, type):
                 self._overlay_one(found, name, value)
 
     def _overlay_one(self, found: Whole, name: str, value: Any) -> None:
@@ -247,6 +252,20 @@ class Reach:
         except Exception:  # its own statement makes it over there, as it did here
             self._asked.difference_update((module, name) for module, name, _ in self._waiting[before:])
             del self._waiting[before:]
+
+
+def _is_as_imported(value: Any, source: Text, module: str, name: str) -> bool:
+    """Return whether what a module holds is what it would import now: the other module may have changed since."""
+    package = hasattr(sys.modules[module], "__path__")
+    _, inner = source.binds(name)
+    for node in [inner] if isinstance(inner, ast.ImportFrom) else source.stars:
+        origin = sys.modules.get(scopes.absolute(node, module, package))
+        for alias in node.names:
+            given = name if alias.name == "*" else alias.name
+            named = alias.name == "*" or (alias.asname or alias.name) == name
+            if named and getattr(origin, given, _ABSENT) is value:
+                return True
+    return False
 
 
 def _is_to_be_had(module: str) -> bool:

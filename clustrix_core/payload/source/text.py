@@ -156,7 +156,10 @@ def of_module(module: ModuleType) -> Text | None:
 def of_file(file: str) -> Text:
     """Return the source in a file, or in what a notebook has kept of a cell. Raises CannotTravel."""
     linecache.checkcache(file)
-    lines = linecache.getlines(file)
+    try:
+        lines = linecache.getlines(file)
+    except (LookupError, SyntaxError, UnicodeError) as error:  # it says that it is written in something odd
+        raise CannotTravel(f"the source {file} cannot be read: {error}") from error
     if not lines:
         if Path(file).is_file() and not Path(file).stat().st_size:
             return Text(file, "")

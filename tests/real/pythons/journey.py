@@ -10,6 +10,7 @@ import datetime
 import enum
 import functools
 import json
+import os
 import pathlib
 import sys
 import traceback
@@ -26,6 +27,7 @@ try:
 except ImportError:
     np = None
 
+DATA = pathlib.PurePosixPath("/data")
 OFFSET = 1
 OFFSET += 1  # what counts is what it holds now
 luggage.SCALE = 1
@@ -46,7 +48,7 @@ class Account:
         return type(other) is Account and vars(other) == vars(self)
 
     def describe(self) -> "str":
-        return "{} {} {}".format(self.owner, self.color.name, self.currency)
+        return f"{self.owner} {self.color.name} {self.currency}"
 
 
 @dataclass
@@ -57,7 +59,7 @@ class Grid:
 
 class TooDeep(ValueError):
     def __init__(self, depth: int, where: str):
-        super().__init__("{} m at {}".format(depth, where))
+        super().__init__(f"{depth} m at {where}")
         self.depth, self.where = depth, where
 
 
@@ -78,7 +80,7 @@ def shifted(x):
 
 
 @cluster
-def plain(x: "list[int]", when, place=pathlib.PurePosixPath("/data")):
+def plain(x: "list[int]", when, place=DATA):
     def closed(y):
         return y if y <= 0 else len(x) + closed(y - 1)
 
@@ -175,7 +177,7 @@ def outcome(check, job, there):
     try:
         check(job, there)
     except PayloadError as error:
-        return "refused: {}".format(error)
+        return f"refused: {error}"
     except BaseException:
         return traceback.format_exc()
     return "ok"
@@ -187,9 +189,8 @@ def main():
     for word in others:
         there, _, python = word.partition("=")
         has_numpy = python.endswith("+numpy")
-        place = ClusterConfig(
-            name="python-" + there, backend="local", python=python.replace("+numpy", ""), work_dir=work_dir
-        )
+        where = json.loads(os.environ.get("CLUSTRIX_TEST_PLACE", "null")) or {"backend": "local", "work_dir": work_dir}
+        place = ClusterConfig(name="python-" + there, python=python.replace("+numpy", ""), **where)
         for name, function, args, check in cases(there, has_numpy):
             jobs.append((there, name, check, function.options(cluster=place).submit(*args)))
     for there, name, check, job in jobs:
