@@ -76,7 +76,8 @@ def test_another_python_on_slurm(place: str, slurm_bed: SlurmBed, there: Cluster
         said = ran(
             Path(sys.executable),
             tmp_path / "home2",
-            ["", f"{version}={copied}/bin/python{version}"],
+            # One that was built with a shared library looks for it where it was installed.
+            ["", f"{version}=env LD_LIBRARY_PATH={copied}/lib {copied}/bin/python{version}"],
             CLUSTRIX_TEST_PLACE=json.dumps({"backend": "slurm", "host": slurm_bed.alias, **_way(slurm_bed)}),
         )
     finally:
