@@ -104,18 +104,7 @@ class Payload:
 
     def function(self) -> "Any":
         """Unpickle the function (and the constants, in a payload that does not keep them apart)."""
-        if self.header["kind"] == "source":  # the other parts are the variables that it finds in its modules
-            return pickling.load(self._file, self._function[:1])
         return pickling.load(self._file, self._function)
-
-    def part(self, number: int) -> bytes:
-        """Return a part of the function as it is; the stream is part 0."""
-        place, size = self._function[number]
-        before = self._file.tell()
-        self._file.seek(place)
-        data = self._exactly(size)
-        self._file.seek(before)
-        return data
 
     def constants(self) -> "Dict[str, Any]":
         """Unpickle the keywords that all calls have in common, afresh: no call sees what another did to them.

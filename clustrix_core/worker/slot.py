@@ -57,7 +57,7 @@ class Slot:
         if by_source:
             from clustrix_core.worker import sources
 
-            sources.bring(sources.read(self._attempt.path("source")), payload.part)
+            sources.bring(sources.read(self._attempt.path("source")))
         loaded = payload.function()
         apart = "constants" in payload.header
         self._function, self._constants = (loaded, {}) if apart else loaded

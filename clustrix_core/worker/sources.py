@@ -1,8 +1,9 @@
 """Functions that came as source: the user's modules made of the pieces of them that travelled, by this interpreter.
 
-The file ``source`` is JSON (see ARCHITECTURE.md). What variables held lies in the payload, each pickled by itself.
+The file ``source`` is JSON (see ARCHITECTURE.md). What variables held is in it too, each pickled by itself.
 """
 
+import base64
 import io
 import json
 import sys
@@ -13,7 +14,7 @@ from clustrix_core.worker.parts import Parts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Dict, Optional, Sequence
+    from typing import Any, Dict, Optional, Sequence
 
     Plan = Dict[str, Any]
 
@@ -27,10 +28,10 @@ def read(path: str) -> "Plan":
     return plan
 
 
-def bring(plan: "Plan", part: "Callable[[int], bytes]") -> None:
-    """Make the modules importable, ``__main__`` at once. ``part`` returns the pickle of a variable."""
+def bring(plan: "Plan") -> None:
+    """Make the modules importable, ``__main__`` at once."""
     pickling.by_name()
-    _brought[""] = sources = Sources(plan, part)
+    _brought[""] = sources = Sources(plan)
     sys.meta_path.insert(0, sources)
     for name in plan["modules"]:
         sys.modules.pop(name, None)
@@ -55,9 +56,8 @@ def complete(made: "Any", state: "Dict[str, Any]") -> None:
 class Sources:
     """Finds and fills the modules."""
 
-    def __init__(self, plan: "Plan", part: "Callable[[int], bytes]") -> None:
+    def __init__(self, plan: "Plan") -> None:
         self._plan = plan
-        self._part = part
 
     def find_spec(self, name: str, path: "Any" = None, target: "Any" = None) -> "Any":
         """Return the spec of a module that came along."""
@@ -81,7 +81,7 @@ class Sources:
             if "text" in step:
                 exec(trees.code_of(step, plan["file"], plan["postponed"]), module.__dict__)
             else:
-                module.__dict__[step["name"]] = pickling.loads(Parts([self._part(step["part"])]))
+                module.__dict__[step["name"]] = pickling.loads(Parts([base64.b64decode(step["pickle"])]))
 
     def function(self, key: str) -> "Any":
         """Return a function of its own, with the module that it was in for globals."""

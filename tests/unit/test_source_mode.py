@@ -22,7 +22,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from clustrix_core.errors import CannotTravel
+from clustrix_core import payload
+from clustrix_core.errors import CannotTravel, PayloadError
 from clustrix_core.payload import source
 from clustrix_core.payload.source import scopes, text
 from clustrix_core.worker import names, pickling, trees
@@ -325,6 +326,59 @@ def test_the_target_says_what_it_does_not_take(write: Any, tmp_path: Path) -> No
     alias = types.GenericAlias(list, (int,))
     assert "types.GenericAlias" in admit(tmp_path, OLDEST, module.f, alias)
     assert admit(tmp_path, OLDEST, module.f, Path("/")) == ""
+
+
+# -- which of both is sent
+
+
+def test_what_is_packed_and_what_is_sent(write: Any, tmp_path: Path) -> None:
+    module = write("import threading\ndef f(): pass\ndef g(): return threading.Lock, f\n")
+    here, other = payload.HERE, (3, 9) if payload.HERE != (3, 9) else (3, 8)
+
+    def packed(name: str, function: Any, python: tuple[int, int] | None) -> Path:
+        folder = tmp_path / name
+        folder.mkdir()
+        payload.pack(folder, function, [((), {})], {}, python=python)
+        return folder
+
+    assert {path.name for path in packed("same", module.f, here).iterdir()} == {"payload"}
+    assert {path.name for path in packed("other", module.f, other).iterdir()} == {"payload-source", "source"}
+    unseen = packed("unseen", module.f, None)
+    assert payload.files(unseen, here) == {"payload": unseen / "payload"}
+    assert payload.files(unseen, other) == {"payload": unseen / "payload-source", "source": unseen / "source"}
+    with pytest.raises(PayloadError, match=r"3\.6 and later"):
+        payload.files(unseen, (3, 5))
+    for folder, python in (("same", other), ("other", here)):
+        with pytest.raises(PayloadError, match="another Python on the cluster than before"):
+            payload.files(tmp_path / folder, python)
+    payload.pack_command(packed("command", module.f, here) / "payload", "true")
+    assert payload.files(tmp_path / "command", other) == {"payload": tmp_path / "command" / "payload"}
+
+
+def test_a_refusal_of_source_waits_until_it_matters(tmp_path: Path) -> None:
+    """Whoever has the same Python over there is not to be kept from anything."""
+    namespace: dict[str, Any] = {"__name__": "__main__"}
+    exec("def f(): return 1", namespace)
+    payload.pack(tmp_path, namespace["f"], [((), {})], {})
+    assert payload.files(tmp_path, payload.HERE) == {"payload": tmp_path / "payload"}
+    with pytest.raises(CannotTravel, match="not at hand"):
+        payload.files(tmp_path, (3, 9))
+
+
+def test_calls_are_packed_one_by_one(write: Any, tmp_path: Path) -> None:
+    """A map of large arguments needs the memory of one of them."""
+    module = write("def f(data): pass")
+    code = (
+        "import resource, sys, pathlib\nsys.path.insert(0, sys.argv[1])\nfrom clustrix_core.payload import source\n"
+        f"from {module.__name__} import f\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "calls = (((bytes(10**7),), {}) for _ in range(30))\n"
+        "source.pack(pathlib.Path(sys.argv[1], 'p'), pathlib.Path(sys.argv[1], 's'), f, calls, {}, None, None)\n"
+        "print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)\n"
+    )
+    folder = str(Path(str(module.__file__)).parent)
+    done = subprocess.run([sys.executable, "-c", code, folder], capture_output=True, text=True)
+    assert done.returncode == 0 and int(done.stdout) < 100, done.stdout + done.stderr
 
 
 # -- names in pickles

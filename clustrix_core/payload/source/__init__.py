@@ -34,27 +34,26 @@ def pack(
     Raises CannotTravel naming what cannot go this way, and DependencyFailed.
     """
     # Python 3.6 and 3.7 know protocol 4.
-    protocol = 5 if python is not None and python >= (3, 8) else 4
-    reach = Reach(protocol)
+    reach = Reach(5 if python is not None and python >= (3, 8) else 4)
     try:
-        with pickling.Deep():
+        with pickling.Deep(), references.by(None), path.open("wb") as file:
             head = _dump(function if constants else (function, {}), "the function", [], reach)
             with references.by(refer):
                 named = [(f"the constant argument {name!r}", value) for name, value in constants.items()]
-                rest = _dump(dict(constants), "the constants", named, reach, apart=True) if constants else None
-                packed = [_dump(call, "the arguments", _arguments(function, call), reach, apart=True) for call in calls]
+                rest = _dump(dict(constants), "the constants", named, reach) if constants else None
+                packed = (_dump(call, "the arguments", _arguments(function, call), reach) for call in calls)
+                payloads.write(file, {"kind": "source", "python": None}, head, packed, rest)
             reach.finish()
-    except RecursionError as error:
-        raise CannotTravel(f"the function's source is nested too deeply: {error}") from error
-    with path.open("wb") as file:
-        head.buffers.extend(b"".join(parts.stream) for parts in reach.variables)
-        payloads.write(file, {"kind": "source", "python": None}, head, packed, rest)
+    except ClustrixError:
+        raise
+    except Exception as error:  # what is read is anybody's source
+        raise CannotTravel(f"its source cannot be followed: {type(error).__name__}: {error}", hint=_SAME) from error
     plan.write_text(json.dumps(reach.plan.to_json()), "utf-8")
 
 
-def _dump(value: Any, what: str, named: Sequence[tuple[str, Any]], reach: Reach, apart: bool = False) -> Parts:
+def _dump(value: Any, what: str, named: Sequence[tuple[str, Any]], reach: Reach) -> Parts:
     try:
-        return pickler.dump(value, reach.plan.protocol, reach, apart)
+        return pickler.dump(value, reach.plan.protocol, reach, apart=True)
     except DependencyFailed:
         raise
     except Exception as error:  # pickling runs anybody's code

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import base64
 import builtins
 import sys
 import typing
@@ -27,7 +28,6 @@ class Reach:
     """The pieces. ``protocol`` is the pickles'. Everything raises CannotTravel for what cannot be told as source."""
 
     def __init__(self, protocol: int) -> None:
-        self.variables: list[Parts] = []  # parts of the payload's function, from 1 on
         self.plan = Plan(protocol)
         self._keys: dict[tuple[str, str, CodeType], str] = {}
         self._waiting: list[tuple[str, str, str]] = []
@@ -199,9 +199,9 @@ class Reach:
                 return f"from {origin} import {name}\n"
         return ""
 
-    def _keep(self, name: str, parts: Parts) -> Piece:
-        self.variables.append(parts)
-        return {"name": name, "part": len(self.variables)}
+    @staticmethod
+    def _keep(name: str, parts: Parts) -> Piece:
+        return {"name": name, "pickle": base64.b64encode(b"".join(parts.stream)).decode("ascii")}
 
     # -- imports inside what travels
 
