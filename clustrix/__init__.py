@@ -17,6 +17,17 @@ from clustrix_core import __version__ as __version__
 
 if TYPE_CHECKING:
     from clustrix_core.api.executor import Executor
+    from clustrix_core.api.files import (
+        cluster_count_files,
+        cluster_du,
+        cluster_exists,
+        cluster_find,
+        cluster_glob,
+        cluster_isdir,
+        cluster_isfile,
+        cluster_ls,
+        cluster_stat,
+    )
     from clustrix_core.api.function import cluster
     from clustrix_core.api.job import Job
     from clustrix_core.api.map import Map
@@ -54,6 +65,7 @@ if TYPE_CHECKING:
     from clustrix_core.resources import Resources
     from clustrix_core.worker import checkpoint
     from clustrix_core.worker.inside import current_job
+    from clustrix_core.worker.reporter import report_progress
 
 __all__ = [
     "AuthenticationError",
@@ -91,10 +103,20 @@ __all__ = [
     "__version__",
     "checkpoint",
     "cluster",
+    "cluster_count_files",
+    "cluster_du",
+    "cluster_exists",
+    "cluster_find",
+    "cluster_glob",
+    "cluster_isdir",
+    "cluster_isfile",
+    "cluster_ls",
+    "cluster_stat",
     "configure",
     "current_job",
     "get_job",
     "jobs",
+    "report_progress",
 ]
 
 _ERRORS = "clustrix_core.errors"
@@ -107,10 +129,20 @@ _HOMES = {
     "Resources": "clustrix_core.resources",
     "checkpoint": "clustrix_core.worker.checkpoint",  # the module itself
     "cluster": "clustrix_core.api.function",
+    "cluster_count_files": "clustrix_core.api.files",
+    "cluster_du": "clustrix_core.api.files",
+    "cluster_exists": "clustrix_core.api.files",
+    "cluster_find": "clustrix_core.api.files",
+    "cluster_glob": "clustrix_core.api.files",
+    "cluster_isdir": "clustrix_core.api.files",
+    "cluster_isfile": "clustrix_core.api.files",
+    "cluster_ls": "clustrix_core.api.files",
+    "cluster_stat": "clustrix_core.api.files",
     "configure": "clustrix_core.config",
     "current_job": "clustrix_core.worker.inside",
     "get_job": "clustrix_core.api.session",
     "jobs": "clustrix_core.api.session",
+    "report_progress": "clustrix_core.worker.reporter",
 }
 
 

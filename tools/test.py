@@ -150,7 +150,7 @@ def cluster_runs(names: list[str]) -> list[Run]:
 
 def plan(suites: list[str], fast: bool) -> list[Run]:
     runs = unit_runs(fast) if "unit" in suites else []
-    runs += [Run(name, f"tests/{name}", aside=True) for name in ASIDE if name in suites]
+    runs += [Run(name, f"tests/{name}", limit=1200, aside=True) for name in ASIDE if name in suites]
     return runs + cluster_runs([name for name in ON_CLUSTERS if name in suites])
 
 

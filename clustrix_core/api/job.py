@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from clustrix_core.engine import Engine, Flight
+    from clustrix_core.worker.progress import Progress
 
 T = TypeVar("T")
 
@@ -76,6 +77,15 @@ class Job(concurrent.futures.Future, Generic[T]):  # type: ignore[type-arg]
         """Return what is known of the job; asks the scheduler while it is in flight."""
         engine, flight = self._known
         return engine.status(flight.spec.id)
+
+    @property
+    def progress(self) -> Progress | None:
+        """How far the function said it is (``report_progress``), as last seen; None before its first report.
+
+        ``done``, ``total`` (or None) and ``text`` are its own words, ``at`` is when, in seconds since the epoch by the
+        clock over there. Asking costs the cluster nothing: reports come with the looks for results.
+        """
+        return self._flight.inbox.progress().get(0) if self._flight is not None else None
 
     def logs(self) -> str:
         """Return what the job has written to stdout and stderr so far."""

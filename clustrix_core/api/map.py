@@ -14,6 +14,7 @@ from clustrix_core.model import JobStatus
 
 if TYPE_CHECKING:
     from clustrix_core.engine import Engine, Flight
+    from clustrix_core.worker.progress import Progress
 
 T = TypeVar("T")
 _Outcome = tuple[Any, BaseException | None]
@@ -118,6 +119,12 @@ class Map(Generic[T]):
         """Return what is known of the job, task by task."""
         engine, flight = self._known
         return engine.status(flight.spec.id)
+
+    @property
+    def progress(self) -> dict[int, Progress]:
+        """How far the calls that have not finished said they are, by their place in the input; see ``Job.progress``."""
+        said = self._flight.inbox.progress() if self._flight is not None else {}
+        return {call: one for call, one in said.items() if call not in self._outcomes}
 
     def logs(self, task: int = 0) -> str:
         """Return what one task of the array has written so far."""

@@ -24,8 +24,9 @@ def wanted() -> bool:
 
 
 def standing(flight: Flight) -> str:
-    """Return what is waited for: a host that does not answer, else a job in its state."""
-    return _outage(flight) or str(flight.status.state).lower()
+    """Return what is waited for: a host that does not answer, else a job in its state, and how far it says it is."""
+    said = flight.inbox.progress().get(0) if flight.spec.calls == 1 else None
+    return _outage(flight) or ", ".join(filter(None, [str(flight.status.state).lower(), said and str(said)]))
 
 
 def _outage(flight: Flight) -> str:

@@ -13,15 +13,19 @@ from pathlib import Path
 from clustrix_core.batch.site import where
 from clustrix_core.errors import CommandError, TransportError
 from clustrix_core.model import Cluster, Fetched, JobHandle
+from clustrix_core.worker import progress
 
 # The names that a job's own files have, to awk and to us; whatever else lies in a job directory stays there.
 _NAMES = "results-[0-9.]+|log-[0-9.]+|status-[0-9.]+|result(-[0-9.]+)?[.]json"
 _GROW = ("results-", "log-")
+_PROGRESS = "progress-[0-9.]+"  # one line, which says in its first word whether it is new
 _NAME = re.compile(_NAMES)
+_PROGRESS_NAME = re.compile(_PROGRESS)
 _HEAD = re.compile(rb"F (jobs/[0-9a-f]{2}/([0-9a-f]+)/(\S+)) (\d+) (\d+)")
+_SAID = re.compile(rb"P jobs/[0-9a-f]{2}/([0-9a-f]+)/(\S+) (.*)")
 _DIRECTORY = re.compile(rb"D jobs/[0-9a-f]{2}/([0-9a-f]+)")
 _BEGIN = b"clustrix: files"
-_LONGEST = 512  # a longer line is no answer of ours
+_LONGEST = progress.LONGEST + 512  # a longer line is no answer of ours
 KEPT = 1 << 18  # bytes of a log that come home by themselves: it must outlive its directory, and cost next to nothing
 
 # Only whole names are removed: of a request that is cut off the last line may name the directory of all jobs.
@@ -31,6 +35,7 @@ _DISCARD = r"s/^X \(jobs\/[0-9a-f][0-9a-f]\/[0-9a-f][0-9a-f]*\)$/\1/p"
 # is here. One ls for all directories, one awk that compares; only files that differ cost more: results and logs grow,
 # of them the new bytes are sent; other files are replaced, so they are sent whole. Each is sent as a line "F path from
 # to", the bytes, and a line "= path": a file that goes or shrinks meanwhile must not shift what comes after it.
+# Reports of progress are read to see whether they are new, which costs no process, and sent as "P path line".
 _SCRIPT = (
     # What changes the columns or the units of ls -l.
     "unset TIME_STYLE QUOTING_STYLE LS_BLOCK_SIZE BLOCK_SIZE; export LC_ALL=C;"
@@ -43,13 +48,18 @@ _SCRIPT = (
     ' !listing && $1=="J" { dir=$2; next }'
     ' !listing { here[dir "/" $1]=$2; next }'
     ' /^jobs.*:$/ { dir=substr($0, 1, length($0)-1); print "D", dir; next }'
+    f" NF==9 && /^-/ && $9 ~ /^{_PROGRESS}$/ && $5>0 && $5<={progress.LONGEST}"
+    ' { file=dir "/" $9; print "P", file, file in here ? here[file] : 0; next }'
     f" NF==9 && /^-/ && $9 ~ /^({_NAMES})$/ && $5>0"
     ' { file=dir "/" $9; had=file in here ? here[file] : 0;'
     f" if ($9 ~ /^log-/ && $5+0 > {KEPT}) $5={KEPT};"
     # Sizes are printed as they were read: some awks round large numbers.
     ' if ($9 !~ /^(results|log)-/) { if ($5+0 != had+0) print "F", file, 0, $5 }'
     ' else if ($5+0 > had+0) print "F", file, had, $5 }\''
-    ' | while read -r kind file from to; do printf "%s\\n" "$kind $file${from:+ $from $to}"; [ $kind = F ] || continue;'
+    " | while read -r kind file from to; do"
+    ' if [ $kind = P ]; then IFS= read -r line <"$file" && [ "${line%% *}" != "$from" ]'
+    ' && printf "P %s %s\\n" "$file" "$line"; continue; fi;'
+    ' printf "%s\\n" "$kind $file${from:+ $from $to}"; [ $kind = F ] || continue;'
     # Markers, of which there may be hundreds, cost no process; what is new altogether costs one.
     ' case $file in */status-*) IFS= read -r line <"$file";; *) line=;; esac;'
     ' if [ ${#line} = $((to-1)) ]; then printf "%s\\n" "$line"; elif [ $from = 0 ]; then head -c $to "$file";'
@@ -94,6 +104,8 @@ def _request(handle: JobHandle, into: Path) -> Iterator[str]:
         for path in sorted(here.iterdir()):
             if _NAME.fullmatch(path.name):
                 yield f"{path.name} {path.stat().st_size}"
+            elif _PROGRESS_NAME.fullmatch(path.name):
+                yield f"{path.name} {progress.version(path)}"
 
 
 class _Mirror:
@@ -153,6 +165,8 @@ class _Mirror:
             self.ended = True
         elif head := _HEAD.fullmatch(line):
             self._open(head)
+        elif said := _SAID.fullmatch(line):
+            self._keep(said)
         else:
             raise self._damaged(line)
 
@@ -164,6 +178,17 @@ class _Mirror:
         if end < start:
             raise self._damaged(head[0])
         self._file, self._left = _File(head[1], self.into, job, name, start), end - start
+
+    def _keep(self, said: re.Match[bytes]) -> None:
+        """Take in a report of progress; whether it is genuine is for its reader to see."""
+        job, name = said[1].decode(), said[2].decode("utf-8", "replace")
+        if job not in self.jobs or not _PROGRESS_NAME.fullmatch(name):
+            raise CommandError(f"fetching results failed: {name!r} of {job!r} was not asked for")
+        file = _File(said[0], self.into, job, name, 0)
+        file.write(memoryview(said[3] + b"\n"))
+        file.done()
+        if file.refused is None:
+            self.new.setdefault(job, []).append(name)
 
     def _close(self, file: _File) -> None:
         self._file = None

@@ -153,6 +153,8 @@ def _by_job(dialect: Dialect, handles: Iterable[JobHandle], rows: Iterable[Row])
         state, reason = dialect.states.get(row.word, JobState.UNKNOWN), row.reason
         if state is JobState.UNKNOWN:
             reason = f"{dialect.name} says {row.word}, which means nothing to Clustrix"
+        elif state is JobState.SUCCEEDED and row.exit_code:
+            state, reason = JobState.FAILED, reason or f"exit code {row.exit_code}"
         said, tasks = TaskStatus(state, row.word, reason, row.exit_code), found[handle.job]
         if row.tasks:
             tasks.update(dict.fromkeys(row.tasks, said))

@@ -63,6 +63,7 @@ def described(entry: Entry, seen: Seen | None = None) -> dict[str, Any]:
         "state": status.state.value if status else entry.state,
         "reason": ": ".join(filter(None, [_which_try(entry), status.reason if status else entry.reason])),
         "calls": int(entry.spec["calls"]),
+        "progress": [{**one._asdict(), "at": moment(one.at)} for one in seen.progress] if seen else [],
         "native": entry.handle.native if entry.handle else None,
         "created": moment(entry.created),
         "finished": moment(_ended(entry)),

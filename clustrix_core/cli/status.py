@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from clustrix_core.engine.survey import Seen
     from clustrix_core.entry import Entry
 
+SHOWN = 5  # errors and calls that are told of
+_APART = ("errors", "progress")
+
 
 @click.command("status", cls=Command)
 @click.argument("id", shell_complete=jobs)
@@ -31,14 +34,17 @@ def command(id: str) -> None:
         output.document(found)
         return
     tasks = found.pop("tasks")
-    shown = {name: value for name, value in found.items() if value not in (None, "", {}) and name != "errors"}
+    shown = {name: value for name, value in found.items() if value not in (None, "", {}) and name not in _APART}
     width = max(map(len, shown))
     for name, value in shown.items():
         output.line(f"{name:{width}}  {output.plain(value)}")
+    for said in seen.progress[:SHOWN] if seen else ():
+        call = f"call {said.call}: " if found["calls"] > 1 else ""
+        output.line(f"{'progress':{width}}  {call}{said}")
     if tasks:
         counted = Counter(task["state"] for task in tasks)
         output.line(f"{'tasks':{width}}  " + ", ".join(f"{number} {word}" for word, number in counted.items()))
-    for end in found["errors"][:5]:
+    for end in found["errors"][:SHOWN]:
         output.line(f"{'error':{width}}  {output.plain(end)}")
 
 

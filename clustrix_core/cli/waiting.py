@@ -62,7 +62,7 @@ def ended(job: Waited, timeout: float | None = None) -> bool:
             return job.done()
         return True
     deadline = None if timeout is None else time.monotonic() + timeout
-    with progress.spinner(job.name, lambda: _state(job)) as update:
+    with progress.spinner(job.name, lambda: progress.standing(job._known[1])) as update:
         while True:
             left = progress.TICK if deadline is None else max(deadline - time.monotonic(), 0)
             # A TimeoutError of the function itself is a result, so the future is looked at from outside.
@@ -143,10 +143,6 @@ def _print_all(results: Map[Any]) -> int:
         if len(errors) > 1:
             output.say(f"… and {len(errors) - 1} more of {len(done)} calls failed.")
     return FAILED if errors else 0
-
-
-def _state(job: Job[Any]) -> str:
-    return str(job._known[1].status.state).lower()
 
 
 def _remote(error: BaseException) -> str:

@@ -155,7 +155,8 @@ class ClusterConfig:
         return f"ClusterConfig({', '.join(f'{name}={value!r}' for name, value in inner.items())})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return partial(ClusterConfig, **self.settings()), ()
+        # Defaults too: a job that has no Clustrix installed knows none.
+        return partial(ClusterConfig, **{name: getattr(self, name) for name in settings_of(ClusterConfig)}), ()
 
 
 def _without_secrets(value: Any) -> Any:

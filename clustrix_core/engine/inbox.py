@@ -13,7 +13,8 @@ from typing import Any, BinaryIO
 
 from clustrix_core import payload
 from clustrix_core.errors import CannotTravel, ForgedResult, JobFailed, RemoteError, ResultUnreadable
-from clustrix_core.worker import records
+from clustrix_core.worker import progress, records
+from clustrix_core.worker.progress import Progress
 
 Outcome = tuple[int, Any, BaseException | None]
 _FRAME = re.compile(r'([ |]*  )File "(.+)", line (\d+), in .')
@@ -84,6 +85,10 @@ class Inbox:
             for task, (_, claims) in latest.items()
             if all(count for _, count in claims)  # it said that it ended by itself: nothing was running
         }
+
+    def progress(self) -> dict[int, Progress]:
+        """Return how far calls said that they are, by call: what has come of it, and is signed."""
+        return {call: said for call, said in progress.read(self._mirror, self._signer).items() if call < self._calls}
 
     def changed(self) -> bool:
         """Return whether there is more than at the last time, whoever has brought it."""

@@ -17,7 +17,8 @@ from clustrix_core.entry import OVER, REFUSED, Entry
 from clustrix_core.errors import ClustrixError
 from clustrix_core.model import Cluster, JobState, JobStatus
 from clustrix_core.resources import Resources
-from clustrix_core.worker import records
+from clustrix_core.worker import progress, records
+from clustrix_core.worker.progress import Progress
 
 AT_ONCE = 8  # clusters that are contacted side by side
 _RAISED = frozenset({"error", "error-text", "unreturnable"})
@@ -25,10 +26,14 @@ _RAISED = frozenset({"error", "error-text", "unreturnable"})
 
 @dataclass(frozen=True)
 class Seen:
-    """What is known of a job. ``error`` is why its cluster could not tell; ``status`` is then what was seen last."""
+    """What is known of a job. ``error`` is why its cluster could not tell; ``status`` is then what was seen last.
+
+    ``progress`` is what the calls that have no outcome said of themselves.
+    """
 
     status: JobStatus
     arrived: int = 0
+    progress: Sequence[Progress] = ()
     error: ClustrixError | None = None
 
 
@@ -58,7 +63,12 @@ def _ask(engine: Engine, entries: Sequence[Entry]) -> Mapping[str, Seen]:
             said = engine.dispatch.status([handles[entry.id] for entry in open_ones], cluster)
     except ClustrixError as error:
         return {entry.id: Seen(_journalled(entry), error=error) for entry in entries}
-    return {entry.id: _settle(engine, entry, outcomes[entry.id], said.get(entry.id)) for entry in entries}
+    seen = {entry.id: _settle(engine, entry, outcomes[entry.id], said.get(entry.id)) for entry in entries}
+    for entry in open_ones:
+        known = progress.read(engine.mirrors / entry.id, _signer(engine, entry))
+        left = [one for call, one in known.items() if call not in outcomes[entry.id]]
+        seen[entry.id] = replace(seen[entry.id], progress=left)
+    return seen
 
 
 def _cluster(engine: Engine, entry: Entry) -> Cluster:
@@ -91,11 +101,15 @@ def _state(entry: Entry, outcomes: Mapping[int, bool]) -> JobState:
 
 def _outcomes(engine: Engine, entry: Entry) -> dict[int, bool]:
     """Return which calls have an outcome here, and whether it is a failure. Signatures are checked."""
-    signer = records.Signer(bytes.fromhex(keys.job_key(engine.home, entry.id)), entry.id)
+    signer = _signer(engine, entry)
     found = dict.fromkeys(ends.read(entry.ends), True)
     for path in sorted((engine.mirrors / entry.id).glob("results-*")):
         found.update(_read(path, signer))
     return found
+
+
+def _signer(engine: Engine, entry: Entry) -> records.Signer:
+    return records.Signer(bytes.fromhex(keys.job_key(engine.home, entry.id)), entry.id)
 
 
 def _read(path: Path, signer: records.Signer) -> Iterable[tuple[int, bool]]:

@@ -122,7 +122,8 @@ def _own(walk: Walk) -> list[Own]:
     for (node, _), visit in walk.visits.items():
         if visit.need < Need.GUESS and (one := _of_the_user(walk, node, visit, whole)) is not None:
             found.setdefault((one.kind, one.name, one.place), one)
-    return [*found.values()]
+    classes = tuple(f"{one.name}." for one in found.values() if one.kind == "class")
+    return [one for one in found.values() if one.kind != "function" or not one.name.startswith(classes)]
 
 
 def _of_the_user(walk: Walk, node: Node, visit: Visit, whole: Collection[str]) -> Own | None:

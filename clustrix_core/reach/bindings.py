@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from clustrix_core.reach.bytecode import Import
 from clustrix_core.reach.graph import Need
 from clustrix_core.reach.scopes import imported_names
-from clustrix_core.reach.uses import forgives, is_for_checkers
+from clustrix_core.reach.uses import forgives, is_for_checkers, statements
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 Meaning = Function | ast.ClassDef | ast.expr | Import
@@ -50,6 +50,19 @@ def of(tree: ast.Module) -> Bindings:
     return found
 
 
+def imports(tree: ast.Module) -> Iterator[Import]:
+    """Yield what is imported while a module is imported, those in its functions left out."""
+    waiting: list[ast.AST] = [*tree.body]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            yield from statements(node)
+        elif isinstance(node, ast.If) and is_for_checkers(node.test):
+            waiting += node.orelse
+        elif not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.expr)):
+            waiting += ast.iter_child_nodes(node)
+
+
 def _read(body: Iterable[ast.stmt], found: Bindings, always: bool, need: Need) -> None:
     for node in body:
         if isinstance(node, (ast.Import, ast.ImportFrom)):
@@ -77,7 +90,7 @@ def _import(node: ast.Import | ast.ImportFrom, found: Bindings, always: bool, ne
     for name, wanted in imported_names(node):
         if name == "*":
             found.stars.append(Import(wanted.name, wanted.level, ()))
-        elif wanted.name == "__future__":
+        elif wanted.name == "__future__" and wanted.names:
             found.postponed |= wanted.names == ("annotations",)
         else:
             _bind(found, name, Binding(wanted, node.lineno, need), always)

@@ -147,7 +147,8 @@ def _chain(found: Any, chain: tuple[str, ...], place: Place) -> Found:
     for number, name in enumerate(chain[1:], 1):
         if not isinstance(found, ModuleType):
             break
-        yield Edge(Module(found.__name__, chain[number:]), ".".join(chain), place, body=True)
+        text = found.__name__ if own.is_own(found) else ".".join(chain)
+        yield Edge(Module(found.__name__, chain[number:]), text, place, body=True)
         if name == uses.UNKNOWN:
             yield Doubt(f"getattr takes a name from {found.__name__} that only a run can tell", place)
             return
@@ -228,17 +229,18 @@ def _holds(value: Any, name: str, place: Place) -> Found:
     waiting, seen = [value], set()
     while waiting:
         one = waiting.pop()
-        if isinstance(one, _PLAIN) or id(one) in seen:
+        kind = type(one)  # isinstance would ask the object itself
+        if issubclass(kind, _PLAIN) or id(one) in seen:
             continue
         seen.add(id(one))
         if len(seen) > _MOST:
             yield Doubt(f"{name or 'a value'} holds more than {_MOST} objects: not all were looked at", place)
             return
-        if isinstance(one, ModuleType):
-            yield Edge(Module(one.__name__), name or one.__name__, place)
-        elif isinstance(one, (FunctionType, type)):
+        if issubclass(kind, ModuleType):
+            yield Edge(Module(one.__name__), one.__name__ if own.is_own(one) else name or one.__name__, place)
+        elif issubclass(kind, (FunctionType, type)):
             yield from _named(one, name, place)
-        elif isinstance(one, BuiltinFunctionType) and isinstance(one.__self__, (ModuleType, type(None))):
+        elif kind is BuiltinFunctionType and isinstance(one.__self__, (ModuleType, type(None))):
             yield Edge(Module(one.__module__ or "builtins", (one.__name__,)), name or one.__name__, place)
         else:
             waiting += _parts(one)
@@ -253,20 +255,19 @@ def _named(value: Any, name: str, place: Place) -> Iterator[Edge]:
 
 def _parts(value: Any) -> list[Any]:
     """Return what an object holds; nothing of it is called."""
-    if isinstance(value, Mapping) and type(value) in _KNOWN:
-        return [*value.keys(), *value.values()]
-    if type(value) in _KNOWN:
-        return [*value]
-    if isinstance(value, MethodType):
-        return [value.__func__, value.__self__]
-    parts: list[Any] = [type(value)]
-    for name in _WRAPPING:
-        parts.append(inspect.getattr_static(value, name, None) if name == "__wrapped__" else _slot(value, name))
-    try:
-        parts += [*object.__getattribute__(value, "__dict__").values()]
-    except (AttributeError, TypeError):
-        pass
-    for cls in type(value).__mro__:
+    kind = type(value)
+    parts: list[Any] = [kind, inspect.getattr_static(value, "__wrapped__", None)]
+    if kind is type(vars(int)):
+        parts += [*value.values()]
+    elif issubclass(kind, dict):
+        parts += [*dict.keys(value), *dict.values(value)]
+    elif issubclass(kind, MethodType):
+        parts += [value.__func__, value.__self__]
+    else:
+        parts += next(([*one.__iter__(value)] for one in _SEQUENCES if issubclass(kind, one)), [])
+    parts += [_slot(value, name) for name in _WRAPPING]
+    parts += [*(_slot(value, "__dict__") or {}).values()]
+    for cls in kind.__mro__:
         slots = cls.__dict__.get("__slots__", ())
         parts += [_slot(value, name) for name in ([slots] if isinstance(slots, str) else [*slots])]
     return parts
@@ -280,12 +281,12 @@ def _slot(value: Any, name: str) -> Any:
             try:
                 return found.__get__(value)
             except AttributeError:  # not set
-                return None
+                continue
     return None
 
 
-_KNOWN = (dict, list, tuple, set, frozenset, type(vars(int)))
-_WRAPPING = ("__wrapped__", "__func__", "func", "args", "keywords", "fget", "fset", "fdel")
+_SEQUENCES: tuple[Any, ...] = (list, tuple, set, frozenset)
+_WRAPPING = ("__func__", "func", "args", "keywords", "fget", "fset", "fdel")
 
 
 def _softer(edge: Edge | Doubt, need: Need, body: bool = False, held: bool = False) -> Edge | Doubt:

@@ -138,4 +138,6 @@ def _elsewhere(world: World, way: _Way) -> Iterator[Target | Unclear | _Way]:
         yield Target(Definition(way.module, "__getattr__"), way.need)
         yield Unclear(f"{way.module}.__getattr__ makes {name} up", way.need)
     else:
-        yield Unclear(f"{name} is bound nowhere in {way.module}", way.need)
+        source = world.source(way.module)
+        problem = f"{source.file} {source.problem}" if source is not None and source.problem else ""
+        yield Unclear(problem or f"{name} is bound nowhere in {way.module}", way.need)

@@ -63,6 +63,12 @@ def is_to_be_had(name: str) -> bool:
     return spec is not None and is_own_place(spec.origin, spec.submodule_search_locations or ())
 
 
+def find_in(folders: Iterable[str], name: str) -> ModuleSpec | None:
+    """Return the spec of a module that is in one of these folders."""
+    # By its last name: a package without a file looks for its parent in sys.modules, under the name that it is told.
+    return PathFinder.find_spec(name.rpartition(".")[2], [*folders])
+
+
 def find(name: str) -> ModuleSpec | None:
     """Return the spec of a module that is not imported, without importing the packages that it is in."""
     parent = name.rpartition(".")[0]
@@ -71,6 +77,6 @@ def find(name: str) -> ModuleSpec | None:
             return None if name in sys.stdlib_module_names else importlib.util.find_spec(name)
         above = sys.modules.get(parent) or find(parent)
         path = getattr(above, "__path__", None) or getattr(above, "submodule_search_locations", None)
-        return PathFinder.find_spec(name, path) if path else None
+        return find_in(path, name) if path else None
     except (ImportError, ValueError, AttributeError):
         return None

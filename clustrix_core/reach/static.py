@@ -232,7 +232,11 @@ class Reading:
         if isinstance(target, Unclear):
             yield Doubt(target.text, place, target.need)
         else:
-            name = f"{target.node.module}.{target.node.name}" if isinstance(target.node, Definition) else text
+            name = text
+            if isinstance(target.node, Definition):
+                name = f"{target.node.module}.{target.node.name}"
+            elif self._world.find(target.node.name).kind == "own":
+                name = target.node.name
             yield Edge(target.node, name, place, target.need, body)
 
     def files(self, node: ast.AST) -> Found:

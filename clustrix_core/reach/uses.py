@@ -117,6 +117,7 @@ class _Reader(ast.NodeVisitor):
         self._scopes: list[Scope] = []
         self._depth = 0
         self._forgiven = 0
+        self._seen: set[tuple[object, ...]] = set()  # the first line of a name is enough
 
     # -- scopes
 
@@ -214,6 +215,10 @@ class _Reader(ast.NodeVisitor):
 
     def _chain(self, chain: tuple[str, ...], line: int, stored: bool = False) -> None:
         local = self._local(chain[0])
+        key = (chain, self._depth, local, self._forgiven > 0)
+        if key in self._seen:
+            return
+        self._seen.add(key)
         if local is None and not (stored and not self._scopes):
             self.uses.names.append(Use(chain, line, self._depth))
         for wanted in local or ():

@@ -27,12 +27,14 @@ def held(expression: ast.expr, hidden: Collection[str] = ()) -> Iterator[Held | 
     """
     waiting: list[tuple[ast.AST, Need]] = [(expression, Need.CERTAIN)]
     bound = {*hidden, *_comprehended(expression)}
+    seen: set[tuple[object, ...]] = set()
     while waiting:
         node, need = waiting.pop()
         if isinstance(node, ast.Lambda):
             yield node
         elif (chain := chain_of(node)) is not None:
-            if chain[0] not in bound:
+            if chain[0] not in bound and (chain, need) not in seen:
+                seen.add((chain, need))
                 yield Held(chain, getattr(node, "lineno", 0), need=need)
         elif isinstance(node, ast.Call):
             called = chain_of(node.func)

@@ -12,6 +12,7 @@ from clustrix_core.reach import live, static
 from clustrix_core.reach.graph import Definition, Doubt, Edge, File, Live, Module, Need, Node, Place, Step
 from clustrix_core.reach.world import World
 
+_LONGEST = 30  # steps of a chain that are told, the last ones
 _MOST = 50_000  # things that are reached; whoever reaches more has got lost
 
 
@@ -25,12 +26,14 @@ class Visit:
 
     @property
     def why(self) -> tuple[Step, ...]:
-        """The chain of names from the function to the thing, each with the line that names it."""
+        """The chain of names from the function to the thing, each with the line that names it; its end, if long."""
         steps: list[Step] = []
         visit: Visit | None = self
-        while visit is not None:
+        while visit is not None and len(steps) < _LONGEST:
             steps.append(Step(visit.edge.name, visit.edge.place))
             visit = visit.before
+        if visit is not None:
+            steps.append(Step("…", visit.edge.place))
         return tuple(reversed(steps))
 
 
@@ -65,7 +68,8 @@ class Walk:
 
     def _take(self, one: Edge | Doubt, visit: Visit) -> None:
         # What travels as a part of a module need not be run by anybody.
-        unused = Need.PERHAPS if visit.edge.held and (isinstance(one, Doubt) or one.body) else Need.CERTAIN
+        held = visit.edge.held and not isinstance(visit.edge.node, Module)
+        unused = Need.PERHAPS if held and (isinstance(one, Doubt) or one.body) else Need.CERTAIN
         need = max(one.need, visit.need, unused)
         if isinstance(one, Edge):
             self._waiting[need].append(Visit(one, visit, need))

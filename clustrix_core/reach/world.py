@@ -7,11 +7,11 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.machinery import ModuleSpec, PathFinder
+from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Literal
 
-from clustrix_core.reach import bindings, own, uses
+from clustrix_core.reach import bindings, own
 from clustrix_core.reach.bindings import Bindings
 from clustrix_core.reach.bytecode import Import
 from clustrix_core.reach.shelf import Shelf, Source
@@ -98,10 +98,10 @@ class World:
 
     def _imported_by(self, name: str) -> Iterable[str]:
         source = self.source(name)
-        for one in uses.of(source.tree).imports if source is not None else ():
-            if not one.depth and (base := self.find(name).absolute(one.wanted)):
+        for wanted in bindings.imports(source.tree) if source is not None else ():
+            if base := self.find(name).absolute(wanted):
                 yield base
-                yield from (f"{base}.{part}" for part in one.wanted.names if part.isidentifier())
+                yield from (f"{base}.{part}" for part in wanted.names if part.isidentifier())
 
     def _look(self, name: str) -> Found:
         top, _, rest = name.partition(".")
@@ -114,9 +114,9 @@ class World:
         if top in sys.stdlib_module_names:
             return Found(name, "standard")
         if not rest:
-            return _described(name, PathFinder.find_spec(name, self._folders) or own.find(name))
+            return _described(name, own.find_in(self._folders, name) or own.find(name))
         above = self.find(name.rpartition(".")[0])
-        return _described(name, PathFinder.find_spec(name, above.places) if above.places else None)
+        return _described(name, own.find_in(above.places, name) if above.places else None)
 
 
 def _described(name: str, spec: ModuleSpec | None) -> Found:

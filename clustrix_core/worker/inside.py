@@ -30,6 +30,8 @@ class CurrentJob:
         return "<job %s, call %d, task %d>" % (self.id, self.call, self.task)
 
 
+# "<call> <path of its reports>": in the environment, so that all processes of a call have it.
+REPORTS = "CLUSTRIX_PROGRESS"
 _job: "Optional[CurrentJob]" = None
 
 
@@ -38,10 +40,18 @@ def current_job() -> "Optional[CurrentJob]":
     return _job
 
 
-def enter(data: "Dict[str, Any]") -> None:
-    """Say which call this process is about to run."""
+def enter(data: "Dict[str, Any]", run: str) -> None:
+    """Say which call this process is about to run, and the name of the process."""
     global _job
     _job = CurrentJob(**data)
+    os.environ[REPORTS] = "%d %s" % (data["call"], os.path.join(data["directory"], "progress-" + run))
+
+
+def leave() -> None:
+    """The call has ended: what it reported last is written."""
+    reporter = sys.modules.get("clustrix_core.worker.reporter")
+    if reporter is not None:
+        reporter.flush()
 
 
 def install(spec: "Dict[str, Any]") -> None:
@@ -87,9 +97,13 @@ class _Absent:
         """Leave that to Python."""
 
     def exec_module(self, module: "Any") -> None:
-        """Fill a module."""
+        """Give a module its names; what lies behind them is imported for who asks."""
         facade = importlib.import_module("clustrix")
-        module.__dict__.update((name, getattr(facade, name)) for name in facade.__all__)
+        if sys.version_info >= (3, 7):
+            module.__getattr__ = facade.__getattr__
+            module.__dict__.update((name, facade.__dict__[name]) for name in facade.__all__ if name in facade.__dict__)
+        else:
+            module.__dict__.update((name, getattr(facade, name)) for name in facade.__all__)
 
 
 class InPlace:
@@ -142,7 +156,7 @@ def restore(function: "Callable[..., Any]", options: "Optional[Dict[str, Any]]" 
 
 
 class Held:
-    """Named values: what ``Resources(...)`` and ``ClusterConfig(...)`` are in a job."""
+    """Named values: what ``Resources(...)`` and ``ClusterConfig(...)`` are in a job, and are again at home."""
 
     def __init__(self, **values: "Any") -> None:
         self.__dict__.update(values)
@@ -150,6 +164,9 @@ class Held:
     def but(self, **changes: "Any") -> "Held":
         """Return a copy with other values."""
         return type(self)(**dict(self.__dict__, **changes))
+
+    def __reduce__(self) -> "Any":
+        return functools.partial(type(self), **self.__dict__), ()
 
     def __eq__(self, other: object) -> bool:
         return type(other) is type(self) and other.__dict__ == self.__dict__

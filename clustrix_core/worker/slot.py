@@ -94,7 +94,7 @@ class Slot:
         return self._call(call)
 
     def _call(self, call: int) -> "outcome.Outcome":
-        inside.enter(_info(self._attempt, call))
+        inside.enter(_info(self._attempt, call), self._run)
         try:
             assert self._payload is not None
             os.fchdir(self._directory)
@@ -111,6 +111,7 @@ class Slot:
             return outcome.raised(error, self._attempt.spec.get("sources"))
         finally:
             del args, keywords
+            inside.leave()
             _flush()
         return outcome.returned(value, self._show)
 

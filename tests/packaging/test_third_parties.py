@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import shutil
@@ -15,6 +16,7 @@ from tests.packaging.conftest import ROOT, environment, run
 
 pytestmark = pytest.mark.timeout(600)
 DISTRIBUTIONS = ("clustrix-ts", "clustrix-audit")
+PLUGIN_API = ("hookspecs", "batch", "model", "transport", "errors")
 CALLS = """
 import getpass
 from clustrix import SubmitRejected, cluster
@@ -87,6 +89,26 @@ def test_they_are_listed(python: Path, tmp_path: Path) -> None:
     assert (found["ts"]["backend"], found["audit"]["backend"]) == ("ts", None)
     assert {one["status"] for one in found.values()} == {"ok"}
     assert "\n  audit " in run(clustrix, "--help", cwd=tmp_path)
+
+
+@pytest.mark.parametrize("name", DISTRIBUTIONS)
+def test_they_import_the_plugin_api_and_nothing_else_of_ours(name: str) -> None:
+    sources = list((ROOT / "examples" / "plugins" / name / "src").rglob("*.py"))
+    assert sources
+    found = {module for source in sources for module in imported(ast.parse(source.read_text("utf-8")))}
+    ours = {module for module in found if module.partition(".")[0] in ("clustrix", "clustrix_core")}
+    assert "clustrix_core.hookspecs" in ours
+    assert {".".join(module.split(".")[:2]) for module in ours} <= {f"clustrix_core.{room}" for room in PLUGIN_API}
+
+
+def imported(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module == "clustrix_core":
+            yield from (f"clustrix_core.{name.name}" for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ""
 
 
 @pytest.mark.parametrize("name", DISTRIBUTIONS)

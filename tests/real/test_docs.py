@@ -19,12 +19,24 @@ from pathlib import Path
 
 import pytest
 
-from tests.testbeds.slurm import SlurmBed
+from tests.testbeds.bed import Bed
 
 ROOT = Path(__file__).resolve().parents[2]
-ON_THE_BED = ("docs/quickstart.md", "docs/tutorials/ssh.md", "docs/tutorials/slurm.md")
-# The hosts of the tutorials, and what they are on the bed.
-HOSTS = {"testcluster": "login.hpc.example desk.lab.example", "testjump": "inner.lab.example"}
+ON_A_BED = (
+    ("slurm", "docs/quickstart.md"),
+    ("slurm", "docs/tutorials/ssh.md"),
+    ("slurm", "docs/tutorials/slurm.md"),
+    ("slurm", "docs/tutorials/files.md"),
+    ("pbs", "docs/tutorials/pbs.md"),
+    ("sge", "docs/tutorials/sge.md"),
+)
+# The hosts of the tutorials, and what they are on the beds.
+HOSTS = {
+    "testcluster": "login.hpc.example desk.lab.example",
+    "testjump": "inner.lab.example",
+    "testpbs": "login.hpc.example",
+    "testgrid": "login.hpc.example",
+}
 EXAMPLES = {
     "scan.py": "Wrote scan.csv: 50 epidemics.",
     "bootstrap.py": "…\nlie between 863.0 and 951.5. …",
@@ -140,12 +152,12 @@ def test_page_of_this_machine(page: str, newcomer: Newcomer) -> None:
     newcomer.follow(page)
 
 
-@pytest.mark.parametrize("page", ON_THE_BED)
-def test_page_of_a_cluster(page: str, newcomer: Newcomer, slurm_bed: SlurmBed) -> None:
+@pytest.mark.parametrize(("place", "page"), ON_A_BED, indirect=["place"])
+def test_page_of_a_cluster(page: str, newcomer: Newcomer, bed: Bed) -> None:
     # ssh looks for ~ in /etc/passwd, not in $HOME: it has to be told which configuration is the newcomer's.
     config, ssh = newcomer.root / "home/ssh_config", newcomer.root / "bin/ssh"
     hosts = re.compile(rf"^Host ({'|'.join(HOSTS)})$", re.MULTILINE)
-    config.write_text(hosts.sub(lambda match: f"{match[0]} {HOSTS[match[1]]}", slurm_bed.ssh_config.read_text()))
+    config.write_text(hosts.sub(lambda match: f"{match[0]} {HOSTS[match[1]]}", bed.ssh_config.read_text()))
     ssh.write_text(f'#!/bin/sh\nexec /usr/bin/ssh -F {config} "$@"\n')
     ssh.chmod(0o755)
     newcomer.follow(page)

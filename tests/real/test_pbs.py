@@ -114,6 +114,18 @@ def test_a_hold_that_is_released(onlooker: Onlooker, pbs_bed: PBSBed) -> None:
 
 
 @on_openpbs
+def test_a_job_directory_that_the_compute_node_does_not_see(onlooker: Onlooker, pbs_bed: PBSBed) -> None:
+    job = quick.options(directives=["-h"]).submit()
+    directory = onlooker.directory(job)
+    directory.rename(directory.with_name("elsewhere"))
+    ending = onlooker.ending(job)
+    pbs_bed.run("qrls", onlooker.handle(job).native)
+    error = ending.error()
+    check(error, JobFailed, job, state="FAILED")
+    assert error.exit_code == 72
+
+
+@on_openpbs
 def test_one_task_of_a_map_is_deleted_by_somebody(onlooker: Onlooker, pbs_bed: PBSBed) -> None:
     results = slow.options(return_exceptions=True, max_parallel=3).map([2, 2, 300], value="arrived")
     log = onlooker.directory(results) / "log-0.2"

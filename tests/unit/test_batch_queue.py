@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -143,6 +144,15 @@ def test_accounting_that_is_down_is_named_and_costs_nobody_else(toys: Scheduler,
 
 
 # -- markers
+
+
+def test_a_good_end_with_a_bad_exit_code_is_none(toys: Scheduler, work_dir: Path) -> None:
+    def read(handles: Sequence[JobHandle], answer: str) -> list[batch.Row]:
+        return [batch.Row("17", NAME, "C", exit_code=3)]
+
+    dialect = toy(queries=(batch.Query(lambda handles, cluster: ["toyq"], read),))
+    found = batch.status(dialect, [handle()], cluster(work_dir))[JOB]
+    assert (found.state, found.exit_code) == (S.FAILED, 3) and "exit code 3" in found.reason
 
 
 @pytest.mark.parametrize(

@@ -117,7 +117,9 @@ def test_a_module_that_nobody_has_imported_travels_as_source_and_is_not_imported
 
 def test_packages_with_and_without_a_file(write: Any, run: Any) -> None:
     write(space__one="from . import two\ndef one(): return two.two()\n", space__two="def two(): return __package__\n")
+    write(wide__open__land="NAME = __name__\n")
     late = made("def f():\n    from space import one\n    return one.one()")
+    assert run(made("def f():\n    from wide.open import land\n    return land.NAME")) == "wide.open.land"
     assert run(late) == "space"
     import space.one
 

@@ -222,7 +222,7 @@ def test_a_raw_directive_that_would_lose_the_job_is_refused(bad: str) -> None:
     "bad", ["-W block=true", "-Wblock=true", "-W umask=027,block=true", '-W "block=true"', "-hWblock=1"]
 )
 def test_a_raw_directive_that_would_keep_qsub_waiting_is_refused(bad: str) -> None:
-    with pytest.raises(ConfigError, match="keep qsub from coming back"):
+    with pytest.raises(ConfigError, match="keep Clustrix from finding the job"):
         render(Resources(directives=(bad,)))
 
 

@@ -50,9 +50,9 @@ CASES: dict[str, dict[str, str]] = {
         "pkg/unused": "def k(): return 1",
     },
     "a package without a file": {
-        "main": "from space import one\ndef f(): return one.g()",
-        "space/one": "from . import two\ndef g(): return two",
-        "space/two": "",
+        "main": "from room import one\ndef f(): return one.g()",
+        "room/one": "from . import two\ndef g(): return two",
+        "room/two": "",
     },
     "imported when it runs": {
         "main": "def f():\n    import late\n    return late.g()",
@@ -73,11 +73,11 @@ CASES: dict[str, dict[str, str]] = {
     },
     "defaults": {"main": "def g(): return 1\ndef f(x=g, *, y=[g]): return x()"},
     "a closure": {
-        "main": "def k(): return 1\ndef make():\n    def inner(): return k()\n    return inner\ndef f(): return make()()"
+        "main": "def k(): return 1\ndef make():\n    def inner(): return k()\n    return inner\ndef f(): make()()"
     },
     "a class and its bases": {
-        "main": "from near import Base\nclass A(Base):\n    def go(self): return g()\ndef g(): return 1\ndef f(): return A().go()",
-        "near": "class Root: pass\nclass Base(Root):\n    def up(self): return helper()\ndef helper(): return 2\ndef unused(): pass",
+        "main": "from near import Base\nclass A(Base):\n    def go(self): return g()\ndef g(): pass\ndef f(): A().go()",
+        "near": "class Root: pass\nclass Base(Root):\n    def up(self): k()\ndef k(): pass\ndef unused(): pass",
     },
     "a class with a metaclass and properties": {
         "main": """
@@ -150,7 +150,7 @@ CASES: dict[str, dict[str, str]] = {
         """
     },
     "values that hold functions": {
-        "main": "def g(): return 1\ndef h(): return 2\ndef k(): pass\nTABLE = {'g': g, 'more': [h, 3]}\ndef f(): return TABLE['g']()"
+        "main": "def g(): pass\ndef h(): pass\ndef k(): pass\nTABLE = {'g': g, 'more': [h, 3]}\ndef f(): TABLE['g']()"
     },
     "an object of a class": {
         "main": "class A:\n    def go(self): return g()\ndef g(): pass\nA0 = A()\ndef f(): return A0.go()"

@@ -41,6 +41,17 @@ _ERRORS = (
     "SubmitRejected",
     "TransportError",
 )
+_FILES = (
+    "cluster_count_files",
+    "cluster_du",
+    "cluster_exists",
+    "cluster_find",
+    "cluster_glob",
+    "cluster_isdir",
+    "cluster_isfile",
+    "cluster_ls",
+    "cluster_stat",
+)
 _STATES = (
     "PENDING",
     "RUNNING",
@@ -68,8 +79,9 @@ __all__ = [
     "current_job",
     "get_job",
     "jobs",
+    "report_progress",
 ]
-__all__ += _ERRORS
+__all__ += _ERRORS + _FILES
 
 
 class Executor(inside.Refused):
@@ -105,10 +117,15 @@ def jobs(*args: "Any", **keywords: "Any") -> "NoReturn":
     inside.refuse("jobs()", "Ask where the jobs were submitted.")
 
 
-# The errors and the enum cost more to import than a small call takes: only who names them pays for them.
+_HOMES = dict.fromkeys(_ERRORS, "clustrix_core.errors")
+_HOMES.update(dict.fromkeys(_FILES, "clustrix_core.worker.files"))
+_HOMES["report_progress"] = "clustrix_core.worker.reporter"
+
+
+# They cost more to import than a small call takes: only who names them pays for them.
 def __getattr__(name: str) -> "Any":
-    if name in _ERRORS:
-        value = getattr(importlib.import_module("clustrix_core.errors"), name)
+    if name in _HOMES:
+        value = getattr(importlib.import_module(_HOMES[name]), name)
     elif name == "JobState":
         states = [(state, state) for state in _STATES]
         value = importlib.import_module("enum").Enum("JobState", states, type=str, module=__name__)
@@ -123,5 +140,5 @@ def __dir__() -> "List[str]":
 
 
 if sys.version_info < (3, 7):  # no lookup by __getattr__
-    for _name in _ERRORS + ("JobState",):
+    for _name in list(_HOMES) + ["JobState"]:
         __getattr__(_name)

@@ -15,10 +15,9 @@ from click.testing import CliRunner
 from clustrix_audit import log
 from clustrix_audit.command import audit
 
+from clustrix import ClustrixError, ConfigError, SubmitRejected, cluster
 from clustrix_core.api import session
-from clustrix_core.api.function import cluster
 from clustrix_core.dispatch import Dispatch
-from clustrix_core.errors import ClustrixError, ConfigError, SubmitRejected
 from clustrix_core.model import Cluster, JobSpec, Resources
 from clustrix_core.plugins import Plugins
 from clustrix_core.testing import Distributions, FakeTransport

@@ -13,9 +13,15 @@ from typing import ClassVar
 import pytest
 from conftest import Queue
 
-from clustrix_core.api.function import cluster
-from clustrix_core.config import ClusterConfig
-from clustrix_core.errors import ConfigError, JobCancelled, JobFailed, JobTimeout, SubmitRejected
+from clustrix import (
+    ClusterConfig,
+    ConfigError,
+    JobCancelled,
+    JobFailed,
+    JobTimeout,
+    SubmitRejected,
+    cluster,
+)
 from clustrix_core.model import BackendInfo, Cluster, JobSpec, JobState, Resources
 from clustrix_core.testing import BackendContract, Bench
 

@@ -5,14 +5,12 @@ Run against programs that answer as OpenPBS 23.06.06 was seen to; not against a 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
 from clustrix_core import batch
 from clustrix_core.hookspecs import hookimpl
-from clustrix_core.model import BackendInfo, Cluster, Fetched, JobHandle, JobSpec, JobStatus, LogChunk, Problem
+from clustrix_core.model import BackendInfo
 from clustrix_pbs import answers, probe
 from clustrix_pbs.directives import directives
 
@@ -56,46 +54,4 @@ def describe_backend() -> BackendInfo:
     return BackendInfo("pbs", PBSOptions, summary, lacks=("qos",), programs=("qsub", "pbsnodes"))
 
 
-@hookimpl
-def check(cluster: Cluster) -> Sequence[Problem]:
-    return batch.check(PBS, cluster)
-
-
-@hookimpl
-def provision(cluster: Cluster) -> Cluster:
-    return batch.provision(PBS, cluster)
-
-
-@hookimpl
-def render_script(job: JobSpec, cluster: Cluster) -> str:
-    return batch.render(PBS, job, cluster)
-
-
-@hookimpl
-def submit(job: JobSpec, script: str, cluster: Cluster) -> JobHandle:
-    return batch.submit(PBS, job, script, cluster)
-
-
-@hookimpl
-def find(job: JobSpec, cluster: Cluster) -> JobHandle | None:
-    return batch.find(PBS, job, cluster)
-
-
-@hookimpl
-def status(handles: Sequence[JobHandle], cluster: Cluster) -> Mapping[str, JobStatus]:
-    return batch.status(PBS, handles, cluster)
-
-
-@hookimpl
-def fetch(handles: Sequence[JobHandle], into: Path, cluster: Cluster) -> Mapping[str, Fetched]:
-    return batch.fetch(handles, into, cluster)
-
-
-@hookimpl
-def logs(handle: JobHandle, cluster: Cluster, since: int) -> LogChunk:
-    return batch.logs(handle, cluster, since)
-
-
-@hookimpl
-def cancel(handles: Sequence[JobHandle], cluster: Cluster) -> None:
-    batch.cancel(PBS, handles, cluster)
+check, provision, render_script, submit, find, status, fetch, logs, cancel = batch.hooks(PBS, __name__)

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 
+from clustrix_core import batch
 from clustrix_core.errors import ConfigError
 from clustrix_core.model import Cluster, JobSpec
 from clustrix_pbs.flavor import TORQUE, Flavor, flavor
@@ -14,13 +15,15 @@ from clustrix_pbs.flavor import TORQUE, Flavor, flavor
 # kinds of PBS. With those of the second group the job or its log would not be found again, or qsub would not come back.
 _WORD = re.compile(r"-[fhnxEGVX]*([CDIJNSTdejkotuwz])")
 _MAIL = re.compile(r"-[fhnxEGVX]*m")
-_W = re.compile(r"-[fhnxEGVX]*W")
+# Attributes after -W, in a word of their own or not.
+_WAITS = re.compile(r"(^|[,W])(block|interactive)\b")
+_DEPENDS = re.compile(r"(^|[,W])depend\b")
 _CHUNK = re.compile(r"[A-Za-z0-9_.=:\-]+")
 
 
 def directives(job: JobSpec, cluster: Cluster) -> Sequence[str]:
     """Return the ``#PBS`` lines of a job."""
-    kind, raw = flavor(cluster), list(_raw(job))
+    kind, raw = flavor(cluster), list(_RAW.options(job))
     options = [*_ours(job, kind), *_resources(job, kind)]
     if not any(_MAIL.match(word) for line in raw for word in _words(line)):
         options.append("-m n")  # what is said of the job is said by us; the default is a mail about each abort
@@ -103,30 +106,13 @@ def _constraint(job: JobSpec) -> Iterator[str]:
         yield constraint
 
 
-def _raw(job: JobSpec) -> Iterator[str]:
-    for line in job.resources.directives:
-        if not line.startswith("-"):
-            raise ConfigError(f"directives: {line!r} is not an option of qsub", hint='Write it like "-p 10".')
-        for word in _words(line):
-            if _WORD.match(word):
-                raise ConfigError(
-                    f"directives: {word!r} would keep Clustrix from finding the job or its log again",
-                    hint="For another name there is name=, for another cluster a configuration of its own.",
-                )
-        if any(_W.match(word) for word in _words(line)):
-            _attributes(line, job)
-        yield line
-
-
-def _attributes(line: str, job: JobSpec) -> None:
-    if re.search(r"block|interactive", line):
-        raise ConfigError(f"directives: {line!r} would keep qsub from coming back")
-    if job.after and "depend" in line:
-        raise ConfigError(f"directives: {line!r} and a job as an argument: PBS keeps only one of the two")
+def _breaks(word: str) -> bool:
+    return bool(_WORD.match(word) or _WAITS.search(word))
 
 
 def _words(line: str) -> Sequence[str]:
     """Return the words of a line, and what is between quotes as well: PBS and shells do not read these alike."""
-    if "\\" in line:
-        raise ConfigError(f"directives: {line!r} holds a backslash, which PBS does not read as shells do")
     return re.sub("['\"]", "", line).split() + re.sub("['\"]", " ", line).split()
+
+
+_RAW = batch.Raw("PBS", "qsub", "-p 10", _breaks, lambda word: bool(_DEPENDS.search(word)), _words)

@@ -31,7 +31,7 @@ _RECORDS = (
     + """
     function tell(n, i) { if (ours(of["jobname"])) {
         n = split("NAMES", name, " ");
-        for (i = 1; i <= n; i++) printf "%s%s", of[name[i]], i < n ? "|" : "\\n" }
+        for (i = 1; i <= n; i++) printf "%s%s", of[name[i]], (i < n ? "|" : "\\n") }
         split("", of)
     }
     /^=====/ { tell(); next }

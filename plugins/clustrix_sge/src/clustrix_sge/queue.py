@@ -11,7 +11,7 @@ from clustrix_core.errors import TransportError
 from clustrix_core.model import Cluster, JobHandle, JobState
 from clustrix_sge.programs import OURS, XML, awk, shell, user
 
-# Not what a ~/.sge_request says of how scripts are read.
+# How scripts are read is not left to a ~/.sge_request.
 QSUB = ("qsub", "-terse", "-C", "#$", "-b", "n")
 # qsub fails with these although qmaster may have accepted the job.
 UNSURE = re.compile(
@@ -96,7 +96,7 @@ def _ask(cluster: Cluster) -> str:
 
 def qstat(handles: Sequence[JobHandle], cluster: Cluster) -> Sequence[str]:
     """All jobs of the user, arrays unexpanded: the size of the question does not grow with the jobs in flight."""
-    why = f'{{ printf \'%s\\n\' "$rows"; qstat -j "$(part why)" 2>/dev/null; }} | {awk(_WHY)}'
+    why = f'{{ printf \'%s\\n\' "$rows"; qstat -j "$(part why)" </dev/null 2>/dev/null; }} | {awk(_WHY)}'
     mark = (
         'part mark | while IFS=\'|\' read -r file why; do [ -e "$file" ] || [ ! -d "${file%/*}" ] ||'
         ' { printf \'FAILED 0 %s\\n\' "$why" >"$file.new" && mv "$file.new" "$file"; }; done'
