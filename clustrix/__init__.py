@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from clustrix_core import __version__ as __version__
 
 if TYPE_CHECKING:
+    from clustrix_core.api.environments import get_environment_info, get_environment_requirements
     from clustrix_core.api.executor import Executor
     from clustrix_core.api.files import (
         cluster_count_files,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from clustrix_core.errors import (
         AuthenticationError,
         BackendNotInstalled,
+        BuildFailed,
         CancelledByCaller,
         CannotTravel,
         ClustrixError,
@@ -70,6 +72,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AuthenticationError",
     "BackendNotInstalled",
+    "BuildFailed",
     "CancelledByCaller",
     "CannotTravel",
     "ClusterConfig",
@@ -114,6 +117,8 @@ __all__ = [
     "cluster_stat",
     "configure",
     "current_job",
+    "get_environment_info",
+    "get_environment_requirements",
     "get_job",
     "jobs",
     "report_progress",
@@ -140,6 +145,8 @@ _HOMES = {
     "cluster_stat": "clustrix_core.api.files",
     "configure": "clustrix_core.config",
     "current_job": "clustrix_core.worker.inside",
+    "get_environment_info": "clustrix_core.api.environments",
+    "get_environment_requirements": "clustrix_core.api.environments",
     "get_job": "clustrix_core.api.session",
     "jobs": "clustrix_core.api.session",
     "report_progress": "clustrix_core.worker.reporter",

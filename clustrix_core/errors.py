@@ -10,6 +10,7 @@ ClustrixError
 │   └── AuthenticationError   the host refused the login
 ├── CommandError              a command on the cluster failed: argv, returncode, stderr
 │   └── StagingError          files could not be put on the cluster
+├── BuildFailed               what a function needs could not be installed: there is no job
 ├── SubmitRejected            the scheduler refused: there is no job
 ├── PayloadError
 │   ├── CannotTravel          a function, argument or result that cannot be pickled; names the object
@@ -100,6 +101,21 @@ class CommandError(ClustrixError):
 
 class StagingError(CommandError):
     """Files could not be put on the cluster: work_dir foreign, not writable or full."""
+
+
+class BuildFailed(ClustrixError):
+    """An environment could not be built, in the installer's own words: there is no job.
+
+    ``environment`` is its key, ``log`` the end of what was said meanwhile.
+    """
+
+    environment = None  # type: str | None
+    reason = None  # type: str | None
+    log = None  # type: str | None
+
+    def __str__(self):  # type: () -> str
+        log = "\n--- the end of its log ---\n%s" % self.log.rstrip() if self.log else ""
+        return super().__str__() + log
 
 
 class SubmitRejected(ClustrixError):

@@ -73,7 +73,8 @@ class Site:
 
     ``work_dir`` is absolute; ``python`` is (major, minor) of the interpreter that will run the calls;
     ``default_time`` is the walltime in seconds of a job that asks for none (None: unknown or unlimited);
-    ``seen`` is the client's clock, seconds since the epoch.
+    ``seen`` is the client's clock, seconds since the epoch; ``interpreter`` tells that interpreter from others: its
+    whole version, its platform and its path.
     """
 
     work_dir: str
@@ -84,6 +85,7 @@ class Site:
     default_time: int | None = None
     scheduler: str = ""
     seen: float = 0.0
+    interpreter: str = ""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -127,7 +129,8 @@ class JobSpec:
     job (0 is the first), ``submission`` how often a round was submitted before (``find`` looks for this one, and gives
     it up where it has not got through), ``walltime`` is that of a task in seconds (None: the scheduler's default).
     ``after`` names the jobs whose values it takes, each with the scheduler's id of it ("" where there is nothing to
-    wait for): it must not begin before they are over, however they end.
+    wait for): it must not begin before they are over, however they end. ``environment`` is the key of the environment
+    that it runs in ("": the cluster's Python as it is): the script must use it, and ``submit`` insist on it.
     """
 
     id: str
@@ -141,6 +144,7 @@ class JobSpec:
     max_parallel: int | None = None
     walltime: int | None = None
     after: Mapping[str, str] = field(default_factory=dict)
+    environment: str = ""
     files: Mapping[str, Path] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -154,6 +158,11 @@ class JobSpec:
     def dir(self) -> str:
         """The job directory, relative to work_dir."""
         return job_dir(self.id)
+
+    @property
+    def environment_dir(self) -> str:
+        """The environment, relative to work_dir: ``bin/python`` is in it."""
+        return f"envs/{self.environment}/env"
 
 
 def job_dir(job_id: str) -> str:

@@ -132,9 +132,9 @@ def cluster_runs(names: list[str]) -> list[Run]:
     python = None
     if wanted is not None and wanted != sys.version_info[:2] and wanted >= interpreters.OLDEST_CLIENT:
         python = str(interpreters.find().get(wanted, CLUSTER_PYTHON))
-    limits = {"real": 1800, "sweep": 900, "chaos": 900}
+    limits = {"real": 2700, "sweep": 900, "chaos": 900}
     # Jobs are mostly waited for, so several groups of tests fit side by side; whoever stops daemons is alone.
-    options = {"real": ("-n", "4", "--dist", "loadgroup")}
+    options = {"real": ("-n", "4", "--dist", "loadgroup", "--no-loadscope-reorder")}
     return [
         Run(
             name,

@@ -38,13 +38,15 @@ def submit_command(words: Sequence[str], options: Options, hold: bool = False) -
     settings = session.settings_for(options)
     if hold:
         settings = config.ClusterConfig.of(Given({"cleanup": "never"}).over(settings.given()), settings.name)
+    resources = settings.resources.but(**options.resources)
     request = Request(
         label=options.resources.get("name") or command_label(line),
         kind="command",
         settings=settings,
-        resources=settings.resources.but(**options.resources),
+        resources=resources,
         calls=1,
-        pack=lambda directory, python: payload.pack_command(directory / "payload", line),
+        recipe=lambda: session.recipe_for(options, settings, resources),
+        pack=lambda directory, python: payload.pack_command(directory, line),
         sources={},
     )
     job: Job[int] = Job()

@@ -8,7 +8,7 @@ import functools
 import inspect
 import sys
 import types
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
@@ -32,6 +32,7 @@ class Options:
     chunk: int | None = None
     max_parallel: int | None = None
     return_exceptions: bool = False
+    environment: str | Sequence[str] | None = None
     resources: Mapping[str, Any] = field(default_factory=dict)
 
     def but(self, **changes: Any) -> Options:
@@ -45,10 +46,21 @@ class Options:
             value = changes.get(name)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
                 raise ConfigError(f"{name}={value!r} is not a whole number of at least 1")
+        environment_is_known(changes.get("environment"))
         resources = {**self.resources, **{name: value for name, value in changes.items() if name in known}}
         Resources().but(**resources)
         return dataclasses.replace(
             self, resources=resources, **{name: value for name, value in changes.items() if name in mine}
+        )
+
+
+def environment_is_known(value: Any) -> None:
+    """Raise ConfigError for what cannot be an environment."""
+    words = [value] if isinstance(value, str) else value
+    if words is not None and not (isinstance(words, (list, tuple)) and all(isinstance(word, str) for word in words)):
+        raise ConfigError(
+            f"environment={value!r} is not an environment",
+            hint="Write none, auto, freeze, a requirements file or list, or a conda name.",
         )
 
 
@@ -117,7 +129,8 @@ def cluster(first: Any = None, /, **options: Any) -> Any:
 
     ``@cluster``, ``@cluster("hpc")`` or ``@cluster(cores=4, memory="8GB", time="01:00:00")``. ``cluster=`` names a
     configured cluster or is a ClusterConfig, ``backend=`` takes a cluster of that backend with its defaults; the other
-    options are the resources of one call, and ``chunk``, ``max_parallel`` and ``return_exceptions`` for maps.
+    options are the resources of one call, ``environment`` (what is installed for it), and ``chunk``, ``max_parallel``
+    and ``return_exceptions`` for maps.
     Raises ConfigError for options that are unknown or make no sense.
     """
     if isinstance(first, (str, ClusterConfig)):

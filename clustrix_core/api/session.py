@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from clustrix_core.api.map import Map
     from clustrix_core.engine import Engine
     from clustrix_core.entry import Entry
+    from clustrix_core.environments import Recipe
+    from clustrix_core.resources import Resources
 
 _engines: dict[Path, Engine] = {}
 _lock = threading.Lock()
@@ -68,23 +70,61 @@ def submit(
     settings, running = settings_for(options), engine()
     producers = Producers(running, place(settings))
 
+    resources = settings.resources.but(**options.resources)
+    reached: set[str] = set()
+    foreign = may_bring_python(options, settings)
+
     def pack(directory: Path, python: tuple[int, int] | None) -> None:
         producers.renew()
-        payload.pack(directory, function, calls, constants, producers.refer, python)
+        version = None if foreign else python
+        reached.update(payload.pack(directory, function, calls, constants, producers.refer, version))
 
     request = Request(
         label=options.resources.get("name") or label(function),
         kind=kind,
         settings=settings,
-        resources=settings.resources.but(**options.resources),
+        resources=resources,
         calls=len(calls),
         pack=pack,
+        recipe=lambda: recipe_for(options, settings, resources, lambda: {*reached, *imports_of(function)}),
         after=lambda: producers.ids,
         sources=payload.sources(function),
         chunk=options.chunk,
         max_parallel=options.max_parallel or settings.max_parallel,
     )
     target._bind(running, running.submit(request, target._deliver))
+
+
+def recipe_for(
+    options: Options,
+    settings: config.ClusterConfig,
+    resources: Resources,
+    reached: Callable[[], Iterable[str]] = tuple,
+) -> Recipe | None:
+    """Return what must be installed for a job; None for nothing. Raises ConfigError."""
+    from clustrix_core import environments
+
+    asked = _environment(options, settings)
+    return None if asked == "none" else environments.recipe(asked, settings, resources, reached)
+
+
+def may_bring_python(options: Options, settings: config.ClusterConfig) -> bool:
+    """Return whether the environment of a job may have a Python of its own."""
+    from clustrix_core import environments
+
+    asked = _environment(options, settings)
+    return asked != "none" and environments.may_bring_python(asked, settings)
+
+
+def _environment(options: Options, settings: config.ClusterConfig) -> str | Collection[str]:
+    return settings.environment if options.environment is None else options.environment
+
+
+def imports_of(function: Callable[..., Any]) -> set[str]:
+    """Return the installed modules that a function reaches, as far as its source and what it is bound to tell."""
+    from clustrix_core.reach import analysis
+
+    return {module for one in analysis.of_function(function).installed for module in one.modules}
 
 
 def settings_for(options: Options) -> config.ClusterConfig:

@@ -46,9 +46,10 @@ class Dialect:
     ``cancel`` gets a line ``job round`` for each handle on stdin too. ``task`` and ``directory`` are shell words
     for the array index (from 0) and the directory of submission; ``native`` for the scheduler's id. With ``own_log``
     the script writes the log itself, because the scheduler would put it in place only at the job's end or under a name
-    of its own; ``directives`` then throw away what the scheduler keeps. ``probe`` are commands of sh, run side by side,
-    whose output ``read_probe`` turns into facts of the site; ``check`` are the scheduler's own checks behind
-    ``doctor``.
+    of its own; ``directives`` then throw away what the scheduler keeps. ``anywhere`` begins directives that the
+    scheduler reads on any line of a script: the user's lines must not begin like that. ``probe`` are commands of sh,
+    run side by side, whose output ``read_probe`` turns into facts of the site; ``check`` are the scheduler's own checks
+    behind ``doctor``.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Dialect:
     native: str
     shell: str = "/bin/bash"
     own_log: bool = False
+    anywhere: str = ""
     unsure: re.Pattern[str] = NEVER
     unknown: re.Pattern[str] = NEVER  # stderr of a cancel of jobs that are already over
     probe: Callable[[Cluster], Sequence[str]] = field(default=lambda cluster: ())

@@ -49,7 +49,7 @@ _SCRIPT = (
     ' !listing { here[dir "/" $1]=$2; next }'
     ' /^jobs.*:$/ { dir=substr($0, 1, length($0)-1); print "D", dir; next }'
     f" NF==9 && /^-/ && $9 ~ /^{_PROGRESS}$/ && $5>0 && $5<={progress.LONGEST}"
-    ' { file=dir "/" $9; print "P", file, file in here ? here[file] : 0; next }'
+    ' { file=dir "/" $9; had=file in here ? here[file] : 0; print "P", file, had; next }'
     f" NF==9 && /^-/ && $9 ~ /^({_NAMES})$/ && $5>0"
     ' { file=dir "/" $9; had=file in here ? here[file] : 0;'
     f" if ($9 ~ /^log-/ && $5+0 > {KEPT}) $5={KEPT};"

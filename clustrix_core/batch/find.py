@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 
 from clustrix_core.batch.dialect import Dialect
 from clustrix_core.batch.queue import ask
 from clustrix_core.batch.site import where
-from clustrix_core.batch.submit import answer, claim, unsure
+from clustrix_core.batch.submit import answer, claim, job_id, unsure
 from clustrix_core.errors import CommandError, TransportError
 from clustrix_core.model import Cluster, JobHandle, JobSpec
 
@@ -32,13 +33,16 @@ def find(dialect: Dialect, job: JobSpec, cluster: Cluster) -> JobHandle | None:
     """
     trace = _look(job, cluster)
     if trace.code == 0:
-        return _handle(job, dialect.read_job_id(trace.said))
+        with suppress(TransportError):  # then it is known by its name
+            return _handle(job, job_id(dialect, trace.said))
     for query in dialect.queries:  # by name: file systems are purged, and the answer may be gone
         rows = [row for row in ask(query, [_handle(job, "")], cluster) if row.name == job.name]
         if rows:
             return _handle(job, rows[0].native)
     if trace.left:  # without accounting a scheduler soon forgets; what a job has left behind says that it was there
         return _handle(job, "")
+    if trace.code == 0:
+        raise TransportError(f"{dialect.name} has accepted the job, and its answer {trace.said[:200]!r} names none")
     if trace.open(dialect):
         raise TransportError(f"{dialect.name} has not answered yet and may still accept the job")
     return None

@@ -43,13 +43,16 @@ def status(dialect: Dialect, handles: Sequence[JobHandle], cluster: Cluster) -> 
 
 def cancel(dialect: Dialect, handles: Sequence[JobHandle], cluster: Cluster) -> None:
     """Cancel jobs; those already over are no error."""
+    failed = None
     for start in range(0, len(handles), AT_ONCE):
         some = handles[start : start + AT_ONCE]
         command = f"cd -- {where(cluster)}; exec {words(dialect.cancel(some, cluster))}"
         completed = cluster.transport.run(command, [_lines(some)])
         said = [line for line in (completed.error or completed.text).splitlines() if line.strip()]
         if completed.returncode and not (said and all(dialect.unknown.search(line) for line in said)):
-            raise _outage("cancelling", completed)
+            failed = failed or _outage("cancelling", completed)
+    if failed:
+        raise failed
 
 
 def read_marker(line: str) -> TaskStatus | None:
@@ -128,7 +131,10 @@ def _ask(query: Query, handles: Sequence[JobHandle], cluster: Cluster) -> tuple[
     marked, answered, said = completed.text.partition(_ANSWER + "\n")
     if not answered or (completed.returncode and not query.nothing.search(completed.error)):
         raise _outage("asking the scheduler", completed)
-    return _read_markers(marked), list(query.read(handles, said))
+    try:
+        return _read_markers(marked), list(query.read(handles, said))
+    except Exception as error:  # one odd line must not end the waiting for all
+        raise CommandError(f"the scheduler's answer cannot be read: {error!r}", transient=True) from error
 
 
 def _read_markers(text: str) -> Mapping[str, Tasks]:
@@ -178,7 +184,7 @@ def _outage(doing: str, completed: Completed) -> CommandError:
 def expand(indexes: str) -> Iterator[int]:
     """Yield the task indexes of a compact list such as ``1-3,7,10-20:5%4``."""
     for part in indexes.partition("%")[0].split(","):
-        match = re.fullmatch(r"(\d+)(?:-(\d+)(?::(\d+))?)?", part.strip())
+        match = re.fullmatch(r"([0-9]{1,7})(?:-([0-9]{1,7})(?::([0-9]{1,7}))?)?", part.strip())
         if match:
             first = int(match[1])
-            yield from range(first, int(match[2] or first) + 1, int(match[3] or 1))
+            yield from range(first, int(match[2] or first) + 1, int(match[3] or 1) or 1)

@@ -22,7 +22,19 @@ _NOT_TO_BE_SET = re.compile(
 
 def render(dialect: Dialect, job: JobSpec, cluster: Cluster) -> str:
     """Return the script of a job: head, preparation, the worker, and a marker at the end whatever happens."""
-    return "\n".join([f"#!{dialect.shell}", *_head(dialect, job, cluster), *_body(dialect, job, cluster), ""])
+    body = "\n".join(_body(dialect, job, cluster)).split("\n")
+    if dialect.anywhere:
+        _refuse_directives(dialect, body)
+    return "\n".join([f"#!{dialect.shell}", *_head(dialect, job, cluster), *body, ""])
+
+
+def _refuse_directives(dialect: Dialect, lines: Iterable[str]) -> None:
+    for line in lines:
+        if line.startswith(dialect.anywhere):
+            raise ConfigError(
+                f"{line!r} in setup, teardown or env would be a directive to {dialect.name}, wherever it stands",
+                hint=f"Write `# {dialect.anywhere[1:]}` there, or put what it asks for into directives:.",
+            )
 
 
 def _head(dialect: Dialect, job: JobSpec, cluster: Cluster) -> Iterator[str]:
@@ -57,8 +69,13 @@ def _body(dialect: Dialect, job: JobSpec, cluster: Cluster) -> Iterator[str]:
     yield from preparation(job.resources)
     yield 'cd "$clustrix_here" || exit 72'
     worker = f'"${{clustrix_here%/*/*/*}}/worker/{bundle.digest()}"'
+    interpreter = python(cluster)
+    if job.environment:
+        yield f'clustrix_env="${{clustrix_here%/*/*/*}}/{job.environment_dir}"'
+        yield 'export PATH="$clustrix_env/bin:$PATH"'
+        interpreter = '"$clustrix_env/bin/python"'
     yield '[ -z "$clustrix_told" ] || exit 143'
-    yield f'{python(cluster)} {worker} run {job.round} "$clustrix_task" &'
+    yield f'{interpreter} {worker} run {job.round} "$clustrix_task" &'
     yield "clustrix_worker=$!"
     yield 'wait "$clustrix_worker"; clustrix_code=$?'
     # A signal ends the wait, not the worker.

@@ -24,7 +24,10 @@ _REFUSALS = {
 OLDEST = (3, 6)
 _SAME = "Set python: to an interpreter of the same minor version, and whatever can be pickled travels."
 _PYTHON, _PROBE = "--- python ---", "--- probe ---"
-_VERSION = "import sys; print('Python', *sys.version_info[:2])"
+_VERSION = (
+    "import sys, sysconfig; print('Python', *sys.version_info[:2]);"
+    " print('Interpreter', '%d.%d.%d' % sys.version_info[:3], sysconfig.get_platform(), sys.executable)"
+)
 
 
 def provision(dialect: Dialect, cluster: Cluster) -> Cluster:
@@ -41,7 +44,8 @@ def provision(dialect: Dialect, cluster: Cluster) -> Cluster:
     facts = _facts(head)
     if not {"work_dir", "user"} <= facts.keys():
         raise CommandError(f"the first contact failed: {completed.text[:300]!r} is no answer", transient=True)
-    site = Site(facts["work_dir"], _version(answer, cluster), facts["user"], seen=time.time())
+    python = _version(answer, cluster)
+    site = Site(facts["work_dir"], python, facts["user"], interpreter=_interpreter(answer), seen=time.time())
     return cluster.at(dialect.read_probe(probed, site, cluster))
 
 
@@ -99,13 +103,14 @@ def _close(worker: str) -> Iterator[str]:
     """
     names = "jobs worker slots"
     mine = "case $(ls -ld .) in d???------*) ;;"
+    held = f"{names} envs"
     found = "echo others could write to it, and it holds $name >&2; exit 69"
-    in_use = f"for name in {names}; do [ ! -e $name ] || {{ {found}; }}; done"
+    in_use = f"for name in {held}; do [ ! -e $name ] || {{ {found}; }}; done"
     changed = f"chmod 700 . || exit 65; {mine} *) echo its mode cannot be changed: $(ls -ld .) >&2; exit 69;; esac"
     yield f"{mine} d????-??-*) {changed};; *) {in_use}; {changed};; esac"
     yield f"{{ [ -d jobs ] && [ -d worker ] && [ -d slots ] || mkdir -p {names}; }} || exit 65"
     yield (
-        f"for name in . {names} {worker}; do [ ! -e $name ] || {{ [ -O $name ] && [ ! -L $name ]; }} ||"
+        f"for name in . {held} {worker}; do [ ! -e $name ] || {{ [ -O $name ] && [ ! -L $name ]; }} ||"
         " { echo $name in it is not ours >&2; exit 66; }; done"
     )
 
@@ -154,6 +159,11 @@ def _version(said: str, cluster: Cluster) -> tuple[int, int]:
     if not match:
         raise _unanswered(said, cluster)
     return int(match[1]), int(match[2])
+
+
+def _interpreter(said: str) -> str:
+    match = re.search(r"^Interpreter (.+)$", said, re.MULTILINE)
+    return match[1] if match else ""
 
 
 def _unanswered(said: str, cluster: Cluster) -> ConfigError:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
-import tarfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from clustrix_core import bundle
+from clustrix_core.batch import archive
 from clustrix_core.batch.dialect import Dialect
 from clustrix_core.batch.script import modules, preparation, python, words
 from clustrix_core.batch.site import where
@@ -21,6 +21,7 @@ from clustrix_core.worker.admission import REFUSED
 _STAGED = "clustrix: staged"
 _NO_WORKER = 67
 _GIVEN_UP = 68
+NO_ENVIRONMENT = 70
 
 
 def submit(dialect: Dialect, job: JobSpec, script: str, cluster: Cluster) -> JobHandle:
@@ -36,8 +37,17 @@ def submit(dialect: Dialect, job: JobSpec, script: str, cluster: Cluster) -> Job
         raise _not_staged(completed, before, cluster)
     if completed.returncode:
         raise _rejected(dialect, completed, after)
-    native = dialect.read_job_id(after)
-    return JobHandle(job.id, job.name, native, job.tasks, job.round, time.time())
+    return JobHandle(job.id, job.name, job_id(dialect, after), job.tasks, job.round, time.time())
+
+
+def job_id(dialect: Dialect, said: str) -> str:
+    """Return the scheduler's id of a job that it has accepted. Raises TransportError where it cannot be read."""
+    try:
+        return dialect.read_job_id(said)
+    except TransportError:
+        raise
+    except Exception as error:
+        raise TransportError(f"{dialect.name} answered {said.strip()[:200]!r}; there may be a job: {error}") from error
 
 
 def _linked(job: JobSpec, cluster: Cluster) -> Mapping[str, Path]:
@@ -62,6 +72,7 @@ def _command(dialect: Dialect, job: JobSpec, cluster: Cluster, linked: Mapping[s
             "[ -O . ] || { echo it belongs to somebody else >&2; exit 66; }",
             "case $(ls -ld .) in d????-??-*) ;; *) echo others can write to it >&2; exit 69;; esac",
             f"[ -f worker/{bundle.digest()}/complete ] || exit {_NO_WORKER}",
+            *([_environment(job.environment)] if job.environment else []),
             # Half a job is no use to anybody and fills a full disk further.
             f"failed= fresh=; [ -d {job.dir} ] || fresh=yes",
             f'undo() {{ [ -z "$fresh" ] || rm -rf -- {where(cluster)}/{job.dir}; exit ${{failed:-65}}; }}',
@@ -84,6 +95,14 @@ def _command(dialect: Dialect, job: JobSpec, cluster: Cluster, linked: Mapping[s
     )
 
 
+def _environment(key: str) -> str:
+    """Return what insists on a complete environment, and notes that it is in use."""
+    there = f"[ -f envs/{key}/complete ]"
+    # A network file system may remember that it was not there, until somebody lists the directory.
+    looked = f"{{ ls envs/{key} >/dev/null 2>&1; {there}; }}"
+    return f"{there} || {looked} || exit {NO_ENVIRONMENT}; : >envs/{key}/used"
+
+
 def _admitted(job: JobSpec, cluster: Cluster) -> Iterator[str]:
     """Yield what asks the Python over there whether it takes a function that travels as source.
 
@@ -94,7 +113,8 @@ def _admitted(job: JobSpec, cluster: Cluster) -> Iterator[str]:
     bare = dataclasses.replace(job.resources, setup=(), modules=())
     load = [*preparation(bare), *modules(job.resources)]
     worker = f"{where(cluster)}/worker/{bundle.digest()}"
-    ask = "; ".join([*load, f"exec {python(cluster)} {worker} admit {int(bool(job.resources.setup))}"])
+    interpreter = f"{where(cluster)}/{job.environment_dir}/bin/python" if job.environment else python(cluster)
+    ask = "; ".join([*load, f"exec {interpreter} {worker} admit {int(bool(job.resources.setup))}"])
     yield f"({ask}) </dev/null >&2 || {{ [ $? -ne {REFUSED} ] || failed={REFUSED}; undo; }}"
 
 
@@ -118,33 +138,9 @@ def script_name(job: JobSpec) -> str:
 
 
 def _tar(job: JobSpec, script: str, linked: Mapping[str, Path]) -> Iterator[bytes]:
-    """Yield a job's files, its script last, as a tar stream in chunks, without holding a large one in memory."""
-    for name, path in job.files.items():
-        if name in linked:
-            continue
-        size = path.stat().st_size
-        yield _head(name, size)
-        sent = 0
-        with path.open("rb") as file:
-            while chunk := file.read(min(CHUNK, size - sent)):
-                sent += len(chunk)
-                yield chunk
-        if sent != size:
-            raise StagingError(f"{path} changed while it was being sent")
-        yield _padded(b"", size)
-    text = script.encode()
-    yield _head(script_name(job), len(text)) + _padded(text)
-    yield b"\0" * 2 * tarfile.BLOCKSIZE
-
-
-def _head(name: str, size: int) -> bytes:
-    member = tarfile.TarInfo(name)
-    member.size, member.mode, member.mtime = size, 0o600, int(time.time())
-    return member.tobuf(tarfile.GNU_FORMAT)
-
-
-def _padded(content: bytes, size: int | None = None) -> bytes:
-    return content + b"\0" * (-(len(content) if size is None else size) % tarfile.BLOCKSIZE)
+    """Yield a job's files, its script last, as a tar stream."""
+    yield from archive.members({name: path for name, path in job.files.items() if name not in linked})
+    yield archive.text(script_name(job), script.encode()) + archive.END
 
 
 def _not_staged(completed: Completed, before: str, cluster: Cluster) -> ClustrixError:
@@ -154,6 +150,8 @@ def _not_staged(completed: Completed, before: str, cluster: Cluster) -> Clustrix
         return TransportError("this submission came too late, it was given up")
     if completed.returncode == _NO_WORKER:
         return StagingError("the worker is gone from work_dir", returncode=_NO_WORKER, transient=True)
+    if completed.returncode == NO_ENVIRONMENT:
+        return StagingError("the environment is not on the cluster", returncode=NO_ENVIRONMENT)
     said = completed.error or before.strip() or f"exit {completed.returncode}"
     if completed.returncode == REFUSED:
         return PayloadError(
@@ -186,4 +184,4 @@ def _rejected(dialect: Dialect, completed: Completed, after: str) -> ClustrixErr
     )
 
 
-__all__ = ["script_name", "submit"]
+__all__ = ["NO_ENVIRONMENT", "script_name", "submit"]

@@ -69,8 +69,24 @@ def _today(reach: Reach) -> list[str]:
     if any(not one.travels for one in reach.own):
         said.append("Data files do not travel: read them before the call and hand over what is in them, or copy them.")
     if reach.installed:
-        said.append(f"Distributions must be installed {_where()} already: environments are not built by this version.")
+        said.append(f"Distributions {_installing()}.")
     return said
+
+
+def _installing() -> str:
+    """Return what is done about what must be installed, as the configuration says."""
+    from clustrix_core import config
+
+    try:
+        asked = config.find(state().cluster).environment
+    except ConfigError:
+        asked = "none"
+    if asked == "none":
+        return f"must be installed {_where()} already, or say environment: auto: then they are installed there"
+    if asked == "auto":
+        return f"are installed {_where()}, at the versions that are here"
+    words = asked if isinstance(asked, str) else ", ".join(asked)
+    return f"must be in the environment that is built {_where()}: {words}"
 
 
 def _where() -> str:
@@ -83,9 +99,9 @@ def _where() -> str:
         if state().cluster is not None:
             raise
         return f"on the cluster (which one, the configuration does not tell: {error.args[0]})"
-    place = cluster.host or ("this machine" if cluster.backend == "local" else f"the {cluster.backend} of this machine")
+    place = cluster.host or "this machine"
     python = f", for {cluster.python}," if cluster.python else ""
-    return f"on {place}{python}" if cluster.name in (cluster.backend, place) else f"on {cluster.name} ({place}){python}"
+    return f"on {place}{python}" if cluster.name == place else f"on {cluster.name} ({place}){python}"
 
 
 # -- for people

@@ -17,6 +17,7 @@ _METAVAR = {int: "N", float: "X", str: "TEXT"}
 _LINES = dict.fromkeys(("directives", "setup", "teardown"), "LINE")
 _WORDS = {"memory": "SIZE", "time": "TIME", "env": "NAME=VALUE", **_LINES}
 _GIVEN = "clustrix.flags"
+_ENVIRONMENT = "clustrix.environment"
 
 
 class FieldOption(click.Option):
@@ -72,6 +73,23 @@ def backend_flags() -> Iterator[FieldOption]:
         yield from flags_of(info.options, name, name)
 
 
+def environment_option() -> click.Option:
+    """Return the option that says what is installed for a job."""
+
+    def keep(context: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> None:
+        if value:
+            context.meta[_ENVIRONMENT] = value[0] if len(value) == 1 else list(value)
+
+    return click.Option(
+        ["-e", "--environment"],
+        multiple=True,
+        metavar="TEXT",
+        expose_value=False,
+        callback=keep,
+        help="What is installed for it, instead of what is configured: auto, a requirements file, requirements.",
+    )
+
+
 def given_options(context: click.Context, below: Options | None = None) -> Options:
     """Return ``below``, or the defaults, with what ``-c`` and the flags say. Raises ConfigError."""
     from clustrix_core.api.function import Options
@@ -80,6 +98,8 @@ def given_options(context: click.Context, below: Options | None = None) -> Optio
     given: Mapping[str, Any] = context.meta.get(_GIVEN, {})
     below = below or Options()
     found = below.but(**given_resources(context))
+    if _ENVIRONMENT in context.meta:
+        found = found.but(environment=context.meta[_ENVIRONMENT])
     cluster = context.ensure_object(State).cluster
     if cluster is not None:
         found = found.but(cluster=cluster, backend=None)

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from clustrix_core.cli.command import Command
-from clustrix_core.cli.flags import FieldOption, backend_flags, resource_flags
+from clustrix_core.cli.flags import FieldOption, backend_flags, environment_option, resource_flags
 from clustrix_core.cli.state import cluster_option
 from clustrix_core.cli.target import is_option
 
@@ -24,7 +24,7 @@ class JobCommand(Command):
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)
         self.context_settings = {**self.context_settings, "ignore_unknown_options": True}
-        self.params = [cluster_option(), *self.params, *resource_flags()]
+        self.params = [cluster_option(), *self.params, environment_option(), *resource_flags()]
         self._backends: list[FieldOption] | None = None
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:

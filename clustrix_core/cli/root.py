@@ -24,6 +24,7 @@ COMMANDS = (
     ("Set up", "init", "init:command", "Ask for a cluster, check it and write clustrix.yml."),
     ("Set up", "doctor", "doctor:command", "Look for what keeps jobs from running on a cluster."),
     ("Set up", "config", "settings:command", "Show, check or describe the configuration."),
+    ("Set up", "env", "env:command", "Look at what is installed on a cluster for jobs; build it, remove it."),
     ("Set up", "plugins", "plugins:command", "List the plugins, also those that are broken."),
     ("Set up", "plugin", "plugin_new:command", "Begin a plugin of your own."),
     ("Set up", "completion", "completion:command", "Print the line that switches shell completion on."),
@@ -102,7 +103,7 @@ def _version(context: click.Context, parameter: click.Parameter, value: Any) -> 
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="The version.")
 @click.pass_context
 def clustrix(context: click.Context) -> None:
-    """Run functions and commands on Slurm, on any SSH host or on this machine.
+    """Run functions and commands on Slurm, PBS, Grid Engine, any SSH host or this machine.
 
     Ids of jobs may be shortened as long as they are unambiguous. stdout is data, stderr is talk; with --json errors are
     told on stdout too, as {"error": {"type", "message", "hint"}}.

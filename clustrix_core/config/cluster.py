@@ -59,7 +59,19 @@ class ClusterConfig:
     work_dir: str = _help("directory on the cluster for jobs, absolute or under ~", "~/.clustrix")
     python: str | None = _help("Python of the jobs; absent: python3 on a host, this interpreter on this machine")
     environment: str | tuple[str, ...] = _help(
-        "what is installed for a job: none, so its Python is used as it is; there is nothing else yet", "none"
+        "what is installed for a job: none, auto, freeze, a requirements file or list, or a conda environment's name",
+        "none",
+    )
+    manager: str = _help(
+        "who installs: auto takes uv where there is one, else pip", "auto", choices=("auto", "uv", "pip", "conda")
+    )
+    index: str | None = _help("package index to install from; absent: the one that pip or uv has there")
+    find_links: tuple[str, ...] = _help("further places of wheels, as pip takes them: addresses, or folders there", ())
+    wheels: str | None = _help(
+        "folder here with wheels, which are sent along; no index is asked then, unless one is named", kind="path"
+    )
+    build: str = _help(
+        "where environments are built: on the login node, or in a job", "login", choices=("login", "job")
     )
     max_parallel: int | None = _help("at most so many calls of one map at a time")
     cleanup: str = _help("when job directories are deleted", "success", choices=("success", "always", "never"))
@@ -245,5 +257,7 @@ _CHECKS: Mapping[str, Any] = {
     "work_dir": _work_dir,
     "python": _line,
     "environment": _environment,
+    "index": _line,
+    "wheels": _line,
     "max_parallel": _at_least_one,
 }

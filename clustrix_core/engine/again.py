@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from clustrix_core import payload
-from clustrix_core.engine import places
+from clustrix_core.engine import places, specs
 from clustrix_core.engine.engine import Engine, Request
 from clustrix_core.engine.flight import CLAIM_RESULT, Flight
 from clustrix_core.entry import OVER, REFUSED, Entry
@@ -60,6 +60,7 @@ def _request(engine: Engine, entry: Entry, kept: Sequence[Path], changes: Mappin
         sources=spec.get("sources") or {},
         chunk=spec.get("chunk"),
         max_parallel=spec.get("max_parallel"),
+        recipe=lambda: specs.recipe(entry),
         after=lambda: spec.get("after", ()),
     )
 

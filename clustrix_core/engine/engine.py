@@ -16,11 +16,14 @@ from clustrix_core.batch.fetch import KEPT
 from clustrix_core.config import ClusterConfig
 from clustrix_core.dispatch import Dispatch
 from clustrix_core.engine import landing, places, reading, specs
+from clustrix_core.engine.builds import Builds
 from clustrix_core.engine.flight import CLAIM_RESULT, Flight
 from clustrix_core.engine.inbox import Inbox
 from clustrix_core.engine.monitor import Monitor
 from clustrix_core.engine.submission import Submissions
 from clustrix_core.entry import OVER, REFUSED, Entry
+from clustrix_core.environments import Recipe
+from clustrix_core.errors import ConfigError
 from clustrix_core.journal import Innermost, Journal
 from clustrix_core.model import Cluster, JobSpec, JobState, JobStatus, LogChunk
 from clustrix_core.plugins import Plugins
@@ -40,6 +43,7 @@ class Request:
     sources: Mapping[str, str]
     chunk: int | None = None
     max_parallel: int | None = None
+    recipe: Callable[[], Recipe | None] = lambda: None  # once it is packed, what must be installed over there
     after: Callable[[], Iterable[str]] = tuple  # once it is packed, the jobs whose values it takes
 
 
@@ -62,6 +66,7 @@ class Engine:
         atexit.register(self._alive.close)  # until the very end: whoever exits is still submitting
         self.places = places.Places(self.dispatch, self.journal)
         self.submissions = Submissions(self)
+        self.builds = Builds(self)
         self._monitors: dict[tuple[str, str, str, int], Monitor] = {}
         self._lock = threading.Lock()
         reading.finish_orphans(self)
@@ -95,8 +100,14 @@ class Engine:
             max_parallel=request.max_parallel,
             after=dict.fromkeys(request.after(), ""),
         )
-        self.dispatch.render_script(spec, cluster)  # a bad directive is an error here, not later
-        keep = {"chunk": request.chunk, "sources": dict(request.sources), "cwd": _cwd(request.settings)}
+        recipe = request.recipe()
+        self._rendered(spec, cluster, recipe)  # a bad directive is an error here, not later
+        keep = {
+            specs.RECIPE: recipe.to_json() if recipe else None,
+            "chunk": request.chunk,
+            "sources": dict(request.sources),
+            "cwd": _cwd(request.settings),
+        }
         entry = Entry(
             id=job,
             label=request.label,
@@ -107,6 +118,17 @@ class Engine:
             owner=self.name,
         )
         return entry if self.journal.add(entry) else self._journalled(job, request, cluster)
+
+    def _rendered(self, spec: JobSpec, cluster: Cluster, recipe: Recipe | None) -> None:
+        """Insist that the backend can run such a job; also that its script uses the environment that it is told of."""
+        key = keys.new_job_id() if recipe else ""
+        script = self.dispatch.render_script(dataclasses.replace(spec, environment=key), cluster)
+        if recipe and key not in script:
+            raise ConfigError(
+                f"environment={recipe.name!r}: the backend {cluster.backend} does not run jobs in environments",
+                cluster=cluster.name,
+                hint="Write environment: none, and name a Python or an image that has what the function needs.",
+            )
 
     def attach(self, job: str, deliver: CLAIM_RESULT) -> Flight:
         """Deliver the outcomes of a job of any process of this user: those that are here, the rest as they come."""
@@ -180,6 +202,7 @@ class Engine:
     def close(self) -> None:
         """Finish what is being submitted, stop watching, drop the connections. The jobs go on."""
         self.submissions.close()
+        self.builds.close()
         for monitor in self._monitors.values():
             monitor.close()
         self.places.close()

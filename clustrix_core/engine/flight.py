@@ -53,6 +53,7 @@ class Flight:
     gone: bool = False  # its directory is not on the cluster
     withdrawn: bool = False
     unsure: bool = False  # it may have been submitted: it is looked for first
+    builds: int = 0  # how often it has waited for its environment
     completed: Callable[[], None] = lambda: None
     lock: threading.Lock = field(default_factory=threading.Lock)
 

@@ -13,7 +13,6 @@ from typing import Any
 from clustrix_core import bundle, config, entry
 from clustrix_core.config import ClusterConfig
 from clustrix_core.dispatch import Dispatch
-from clustrix_core.errors import ConfigError
 from clustrix_core.journal import Journal
 from clustrix_core.model import Cluster, Site
 from clustrix_core.resources import Resources
@@ -38,11 +37,6 @@ class Places:
     def cluster(self, settings: ClusterConfig, resources: Resources) -> Cluster:
         """Return the cluster of these settings, not yet contacted. Raises ConfigError, BackendNotInstalled."""
         info = self._dispatch.backend(settings.backend)
-        if settings.environment != "none":
-            raise ConfigError(
-                f"environment={settings.environment!r}: environments are not built yet by this version",
-                hint="Write environment: none, and name a Python that has what the function needs (python:, modules:).",
-            )
         return Cluster(
             name=settings.name,
             backend=settings.backend,

@@ -12,8 +12,10 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 from clustrix_core import keys, payload
+from clustrix_core.batch.submit import NO_ENVIRONMENT
 from clustrix_core.engine import producers, reading, specs
 from clustrix_core.engine.flight import Flight
 from clustrix_core.engine.shape import shape
@@ -31,10 +33,17 @@ PATIENCE = 600.0  # seconds for which a job whose reply was lost is looked for; 
 IMPATIENCE = 30.0  # the same for one that its caller has cancelled meanwhile
 NOBODY = "nobody"  # owns what is to be finished by whoever comes
 _PAUSE_FIRST, _PAUSE_LAST = 0.5, 15.0
-# Set when the interpreter is on its way out and waits for our threads: what is still unsure is the next client's then.
+_all: WeakSet[Submissions] = WeakSet()
+
+
+def _leave() -> None:
+    for submissions in list(_all):
+        submissions.leave()
+
+
+# When the interpreter is on its way out and waits for our threads, what is still unsure is the next client's.
 # An atexit function would come too late, after the threads; concurrent.futures ends its own in the same way.
-_leaving = threading.Event()
-getattr(threading, "_register_atexit", atexit.register)(_leaving.set)
+getattr(threading, "_register_atexit", atexit.register)(_leave)
 
 
 class Submissions:
@@ -45,6 +54,8 @@ class Submissions:
         self._pool = ThreadPoolExecutor(SUBMITTERS, "clustrix submit")
         self._running: dict[str, Future[None]] = {}
         self._lock = threading.Lock()
+        self._leaving = threading.Event()
+        _all.add(self)
 
     def start(self, flight: Flight) -> None:
         """Submit a journalled job. Where the interpreter is on its way out the next client does it."""
@@ -53,6 +64,14 @@ class Submissions:
                 self._running[flight.spec.id] = self._pool.submit(self._submit, flight)
         except RuntimeError:
             self._put_off(flight, _left(flight, "this process is ending"))
+
+    def go_on(self, flight: Flight) -> None:
+        """Submit a job that has waited for something; here where the interpreter is on its way out."""
+        try:
+            with self._lock:
+                self._running[flight.spec.id] = self._pool.submit(self._submit, flight)
+        except RuntimeError:
+            self._submit(flight)
 
     def withdraw(self, flight: Flight) -> None:
         """Keep a job from being submitted; return when it is known whether it was."""
@@ -75,19 +94,23 @@ class Submissions:
         with self._lock:
             self._running.pop(job, None)
 
+    def leave(self) -> None:
+        """Look no longer for what may have been submitted: that is left to the next client."""
+        self._leaving.set()
+
     def close(self) -> None:
-        """Finish what is being submitted."""
+        """Finish what is being submitted; what is unsure then is the next client's."""
+        self.leave()
         self._pool.shutdown(wait=True)
 
     def _submit(self, flight: Flight) -> None:
         try:
             self._deliver(flight)
         except BaseException as error:
-            lost = isinstance(error, TransportError) or (isinstance(error, ClustrixError) and error.transient)
-            if flight.unsure and lost:
+            if flight.unsure:  # whatever has gone wrong: there may be a job
                 self._put_off(flight, error)
             else:
-                self._refused(flight, error)
+                self.refuse(flight, error)
 
     def _deliver(self, flight: Flight) -> None:
         engine, spec = self._engine, flight.spec
@@ -97,15 +120,22 @@ class Submissions:
         if unsure:
             handle = self._settled(flight, spec, cluster)
         if handle is None:
-            payload.files(engine.outbox / spec.id, cluster.site.python)  # refused before anybody waits for it
+            recipe = specs.recipe(flight.entry)
+            payload.files(engine.outbox / spec.id, specs.python(flight.entry, cluster.site))  # refused before it waits
             after = producers.accepted(engine, flight)
             if after is None:
                 if not flight.withdrawn:
                     self._put_off(flight, _left(flight, "so does a job whose value it takes"))
                 return
-            spec = dataclasses.replace(spec, after=after)
+            spec = dataclasses.replace(spec, after=after, environment=recipe.key(cluster.site) if recipe else "")
             spec = shape(spec, cluster.site, len(flight.todo) if spec.round else None)
-            handle, spec, cluster = self._send(flight, spec, cluster, spec.submission + unsure)
+            try:
+                handle, spec, cluster = self._send(flight, spec, cluster, spec.submission + unsure)
+            except StagingError as error:
+                if recipe is None or error.returncode != NO_ENVIRONMENT:
+                    raise
+                engine.builds.wait_for(flight, cluster, recipe)
+                return
         if handle is None:
             return
         if engine.journal.get(spec.id).phase == OVER:
@@ -142,10 +172,10 @@ class Submissions:
                 if last or not error.transient:
                     raise
                 cluster = engine.places.ready(cluster, again=True)
-            except ClustrixError as error:
-                if not error.transient:
+            except Exception as error:
+                if isinstance(error, ClustrixError) and not error.transient:
                     raise
-                flight.unsure = True
+                flight.unsure = True  # also where a plugin has tripped: over the scheduler's answer, perhaps
                 handle = self._settled(flight, spec, cluster)
                 if handle is not None:
                     return handle, spec, cluster
@@ -171,7 +201,7 @@ class Submissions:
                 if not error.transient or time.monotonic() - begun > patience:
                     raise
                 _log.info("%s: looking for job %s again: %s", cluster.name, spec.id, error)
-                if _leaving.wait(pause * random.uniform(0.5, 1.0)):
+                if self._leaving.wait(pause * random.uniform(0.5, 1.0)):
                     raise
             pause = min(2 * pause, _PAUSE_LAST)
         flight.unsure = False
@@ -184,7 +214,7 @@ class Submissions:
         outbox = self._engine.outbox / spec.id
         outbox.mkdir(exist_ok=True, mode=0o700)
         worker = {
-            **flight.entry.spec,
+            **{name: value for name, value in flight.entry.spec.items() if name != specs.RECIPE},
             "name": spec.label,
             "function": spec.label,
             "cores": spec.resources.cores,
@@ -198,7 +228,7 @@ class Submissions:
         for name, text in texts.items():
             (outbox / name).write_text(text, "utf-8")
         assert cluster.site is not None
-        packed = payload.files(outbox, cluster.site.python) if not spec.round else {}
+        packed = {} if spec.round else payload.files(outbox, specs.python(flight.entry, cluster.site))
         return {**{name: outbox / name for name in texts}, **packed}
 
     def _put_off(self, flight: Flight, error: BaseException) -> None:
@@ -207,7 +237,8 @@ class Submissions:
         self.forget(flight.spec.id)
         flight.fail(error)
 
-    def _refused(self, flight: Flight, error: BaseException) -> None:
+    def refuse(self, flight: Flight, error: BaseException) -> None:
+        """There is no job, and there will be none: journal it and tell the caller."""
         if not isinstance(error, ClustrixError):
             error = _wrapped(error)
         entry = flight.entry

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 from clustrix_core import __version__
 from clustrix_core.entry import error_data, error_from
 from clustrix_core.errors import CannotTravel, DependencyFailed, PayloadError
-from clustrix_core.payload import modules, references, source, suspects
+from clustrix_core.payload import modules, reached, references, source, suspects
 from clustrix_core.payload.pickler import parts_of
 from clustrix_core.worker import payloads, pickling
 from clustrix_core.worker.parts import Parts, places
@@ -31,24 +31,29 @@ Call = tuple[tuple[Any, ...], dict[str, Any]]
 def files(directory: Path, python: tuple[int, int]) -> dict[str, Path]:
     """Return what to send to a Python of that version, by the name over there. Raises why nothing can be."""
     by_value, as_source, refusal = (directory / name for name in (_BY_VALUE, _AS_SOURCE, _REFUSAL))
-    if by_value.exists() and (python == HERE or _is_command(by_value)):
+    packed_for = _packed_for(by_value)
+    if by_value.exists() and packed_for in (None, python):
         return {"payload": by_value}
-    there, here = "{}.{}".format(*python), "{}.{}".format(*HERE)
+    there, here = "{}.{}".format(*python), "{}.{}".format(*(packed_for or HERE))
     if python < source.OLDEST:
         raise PayloadError(
             f"Python {there} on the cluster: functions can be sent to 3.6 and later",
             hint=f"Set python: to a Python {here} on the cluster (modules: may bring one).",
         )
-    if python != HERE and as_source.exists():
+    if as_source.exists():
         return {"payload": as_source, "source": directory / _PLAN}
-    if python != HERE and refusal.exists():
+    if refusal.exists():
         raise error_from(json.loads(refusal.read_text("utf-8")))
     raise PayloadError(f"there is another Python on the cluster than before, {there}", hint="Call it again.")
 
 
-def _is_command(path: Path) -> bool:
+def _packed_for(path: Path) -> tuple[int, ...] | None:
+    """Return the version of Python that alone takes a payload; None for a command, or where there is none."""
+    if not path.exists():
+        return None
     with path.open("rb") as file:
-        return bool(payloads.read_header(file)["kind"] == "command")
+        python = payloads.read_header(file).get("python")
+    return tuple(python) if python else None
 
 
 def pack(
@@ -58,25 +63,27 @@ def pack(
     constants: Mapping[str, Any],
     refer: references.Refer | None = None,
     python: tuple[int, int] | None = None,
-) -> None:
+) -> set[str]:
     """Write into a directory what ``files`` will send: for the Python over there; None: nobody has seen it yet.
 
     ``refer`` returns how a job among the arguments is pickled; without it they are refused. Raises CannotTravel naming
-    the object that cannot be pickled, and DependencyFailed.
+    the object that cannot be pickled, and DependencyFailed. Returns the names of the modules that all this reaches.
     """
+    found: set[str] = set()
     if python in (None, HERE):
-        pack_by_value(directory / _BY_VALUE, function, calls, constants, refer)
+        found |= pack_by_value(directory / _BY_VALUE, function, calls, constants, refer)
     if python == HERE:
-        return
+        return found
     for name in (_AS_SOURCE, _PLAN, _REFUSAL):
         (directory / name).unlink(missing_ok=True)
     try:
-        source.pack(directory / _AS_SOURCE, directory / _PLAN, function, calls, constants, refer, python)
+        found |= source.pack(directory / _AS_SOURCE, directory / _PLAN, function, calls, constants, refer, python)
     except CannotTravel as error:
         if python is not None:
             raise
         (directory / _AS_SOURCE).unlink(missing_ok=True)
         (directory / _REFUSAL).write_text(json.dumps(error_data(error)), "utf-8")
+    return found
 
 
 def pack_by_value(
@@ -85,25 +92,26 @@ def pack_by_value(
     calls: Iterable[Call],
     constants: Mapping[str, Any],
     refer: references.Refer | None = None,
-) -> None:
+) -> set[str]:
     """Write a payload for the same minor version: the function and its constants once, then each call.
 
     ``refer`` returns how a job among the arguments is pickled; without it they are refused. Raises CannotTravel naming
-    the object that cannot be pickled, and DependencyFailed.
+    the object that cannot be pickled, and DependencyFailed. Returns the names of the modules that all this reaches.
     """
     header = {"kind": "pickle", "python": list(sys.version_info[:2])}
-    with modules.by_value(), pickling.Deep(), path.open("wb") as file:
+    with modules.by_value(), pickling.Deep(), reached.noting() as found, path.open("wb") as file:
         # Apart from the function constants are loaded for each call afresh; there is no need for that without any.
         head = _dump(function if constants else (function, {}), "the function", lambda: suspects.of_function(function))
         with references.by(refer):
             what = "the constants"
             rest = _dump(dict(constants), what, lambda: suspects.of_constants(constants)) if constants else None
             payloads.write(file, header, head, (_dump_call(function, call) for call in calls), rest)
+    return found
 
 
-def pack_command(path: Path, line: str) -> None:
-    """Write the payload of a shell command."""
-    with path.open("wb") as file:
+def pack_command(directory: Path, line: str) -> None:
+    """Write the payload of a shell command, which any Python takes, into a directory."""
+    with (directory / _BY_VALUE).open("wb") as file:
         payloads.write(file, {"kind": "command", "command": line}, Parts(), [Parts()])
 
 

@@ -80,6 +80,7 @@ class Luggage:
     def __init__(self) -> None:
         self.filled: dict[str, tuple[str, dict[str, Any], dict[str, Any], dict[str, str]]] = {}
         self.sources: dict[str, tuple[bytes, str, bool]] = {}
+        self.codes: list[CodeType] = []  # of the sources
 
     def __contains__(self, name: str) -> bool:
         return name in self.filled or name in self.sources
@@ -107,6 +108,7 @@ class Luggage:
             code = compile(source, file, "exec", dont_inherit=True)
         except (SyntaxError, ValueError, RecursionError, MemoryError):  # who imports it there will be told
             return set()
+        self.codes.append(code)
         return _wanted(code, name if is_package else name.rpartition(".")[0])
 
     def check(self, functions: Iterable[FunctionType]) -> None:

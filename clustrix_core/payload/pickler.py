@@ -12,7 +12,7 @@ from typing import Any
 import cloudpickle
 
 from clustrix_core.errors import CannotTravel
-from clustrix_core.payload import modules, references
+from clustrix_core.payload import modules, reached, references
 from clustrix_core.reach.own import is_own, with_parents
 from clustrix_core.worker import exceptions, pickling, shells
 from clustrix_core.worker.parts import Parts
@@ -31,6 +31,8 @@ def parts_of(value: Any) -> Parts:
         return parts
     luggage = _gather(pickler.needed)
     luggage.check(pickler.functions)
+    for code in luggage.codes:
+        reached.note_code(code)
     return _dump(_WithModules(luggage, value), luggage.filled, pickler.others)[0]
 
 
@@ -77,6 +79,7 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         # cloudpickle would send the contents of an open file: the function would then work on a silent copy.
         if isinstance(obj, io.IOBase) and not isinstance(obj, (io.StringIO, io.BytesIO)):
             raise CannotTravel(f"{obj!r} is an open file")
+        reached.note(obj)
         if isinstance(obj, BaseException):
             return exceptions.reduce_exception(obj, PROTOCOL)
         if isinstance(obj, functools._lru_cache_wrapper) and not _is_found_by_name(obj):

@@ -10,11 +10,12 @@ from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from clustrix_core.errors import ConfigError
-from clustrix_core.reach import distributions, live, own, static, uses
+from clustrix_core.reach import distributions, objects, own, static
 from clustrix_core.reach.distributions import Release
 from clustrix_core.reach.graph import Definition, Edge, File, Live, Module, Need, Node, Place
 from clustrix_core.reach.piles import Installed, Kind, Own, Reach, Standard, Unsure
 from clustrix_core.reach.shelf import Limits, Shelf
+from clustrix_core.reach.syntax import chain_of
 from clustrix_core.reach.walk import Visit, Walk
 from clustrix_core.reach.world import World
 from clustrix_core.resources import nearest
@@ -29,8 +30,8 @@ def of_function(function: Callable[..., Any], limits: Limits = Limits()) -> Reac
     """
     plain = _plain(function)
     world = World(Shelf(limits), live=True)
-    place = live.place_of(world, plain)
-    return _reach(world, Edge(Live(plain), live.name_of(plain), place))
+    place = objects.place_of(world, plain)
+    return _reach(world, Edge(Live(plain), objects.name_of(plain), place))
 
 
 def of_file(file: str, name: str, limits: Limits = Limits()) -> Reach:  # noqa: B008 - frozen
@@ -64,7 +65,7 @@ def functions(file: str) -> tuple[list[str], list[str]]:
 
 def _is_cluster(decorator: ast.expr) -> bool:
     called = decorator.func if isinstance(decorator, ast.Call) else decorator
-    return (uses.chain_of(called) or ("",))[-1] == "cluster"
+    return (chain_of(called) or ("",))[-1] == "cluster"
 
 
 def _plain(function: Any) -> Any:
@@ -137,10 +138,10 @@ def _of_the_user(walk: Walk, node: Node, visit: Visit, whole: Collection[str]) -
     if isinstance(node, Live):
         value = node.value
         kind = "class" if isinstance(value, type) else "function" if callable(value) else "value"
-        place = live.place_of(walk.world, value)
+        place = objects.place_of(walk.world, value)
         inside = getattr(value, "__module__", None) in whole
         # What a library has made (the __init__ of a dataclass, say) is sent too, and nobody has written it.
-        return None if inside or not _is_written(place) else Own(kind, live.name_of(value), place, visit.why)
+        return None if inside or not _is_written(place) else Own(kind, objects.name_of(value), place, visit.why)
     return _definition(walk, node, visit) if node.module not in whole else None
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from clustrix_core.reach.bytecode import Import
 from clustrix_core.reach.graph import Need
 from clustrix_core.reach.scopes import imported_names
-from clustrix_core.reach.uses import forgives, is_for_checkers, statements
+from clustrix_core.reach.syntax import forgives, is_for_checkers, statements
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 Meaning = Function | ast.ClassDef | ast.expr | Import

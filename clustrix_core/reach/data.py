@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from clustrix_core.reach.bytecode import Import
 from clustrix_core.reach.graph import Definition, Module
 from clustrix_core.reach.names import Target, lead
-from clustrix_core.reach.uses import chain_of
+from clustrix_core.reach.syntax import chain_of
 from clustrix_core.reach.world import World
 
 _SAME = {"Path", "PurePath", "abspath", "realpath", "normpath", "fspath", "str", "resolve", "absolute", "as_file"}

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from email.parser import Parser
 from importlib.metadata import Distribution, distributions
 
-from clustrix_core.reach.world import Found, World
+from clustrix_core.reach.world import World
 
 
 @dataclass(frozen=True)
@@ -126,8 +126,3 @@ def _text(one: Distribution, name: str) -> str:
 def _release(one: Distribution) -> Release:
     facts = Parser().parsestr(_text(one, "METADATA") or _text(one, "PKG-INFO") or _text(one, ""), headersonly=True)
     return Release(str(facts["Name"] or _called(one).partition("_")[0]), str(facts["Version"] or "?"))
-
-
-def is_compiled(found: Found) -> bool:
-    """Return whether a module is machine code."""
-    return found.file is not None and found.file.endswith((".so", ".pyd"))

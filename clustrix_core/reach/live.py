@@ -5,22 +5,18 @@ import __future__
 
 import ast
 import builtins
-import inspect
 import os
 import sys
-from collections.abc import Iterator, Mapping
-from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
+from collections.abc import Mapping
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
-from clustrix_core.reach import bytecode, data, own, static, uses
-from clustrix_core.reach.graph import Doubt, Edge, File, Live, Module, Need, Place
+from clustrix_core.reach import bytecode, data, objects, own, uses
+from clustrix_core.reach.graph import Doubt, Edge, File, Module, Need, Place
+from clustrix_core.reach.reading import Found, Reading
 from clustrix_core.reach.shelf import Function
-from clustrix_core.reach.static import Found
 from clustrix_core.reach.world import World
 
-_MOST = 20_000  # objects that are looked through to see what a value holds
-_PLAIN = (int, float, complex, str, bytes, bytearray, type(None), range, slice, memoryview)
-_MAIN = ("__main__", "__mp_main__")
 _LEFT_OUT = {*vars(ModuleType("a module")), "__file__", "__cached__", "__builtins__", "__path__"}
 
 
@@ -31,7 +27,7 @@ def edges(world: World, value: Any) -> Found:
     elif isinstance(value, type):
         yield from _class(world, value)
     else:
-        yield from _holds(value, type(value).__name__, place_of(world, value))
+        yield from objects.held(value, type(value).__name__, objects.place_of(world, value))
 
 
 def contents(world: World, module: ModuleType) -> Found:
@@ -41,48 +37,9 @@ def contents(world: World, module: ModuleType) -> Found:
         yield Edge(Module(parent), parent, Place(file))
     for name, value in [*vars(module).items()]:
         if name not in _LEFT_OUT:
-            for edge in _holds(value, name, Place(file)):
+            for edge in objects.held(value, name, Place(file)):
                 is_other = isinstance(value, ModuleType) and not own.is_own(value)
-                yield _softer(edge, Need.PERHAPS if is_other else Need.CERTAIN, held=True)
-
-
-def place_of(world: World, value: Any) -> Place:
-    """Return where an object was defined, as far as it knows."""
-    code = getattr(value, "__code__", None)
-    if isinstance(code, CodeType):
-        return Place(code.co_filename, code.co_firstlineno)
-    module = sys.modules.get(getattr(value, "__module__", None) or "")
-    file = getattr(module, "__file__", None)
-    if not isinstance(file, str):
-        return Place("?")
-    return Place(file, _line_of(world, file, value.__qualname__) if isinstance(value, type) else 0)
-
-
-def _line_of(world: World, file: str, name: str) -> int:
-    """Return the line of a class."""
-    body, line = world.shelf.source(file).tree.body, 0
-    for part in name.split("."):
-        found = [node for node in body if isinstance(node, ast.ClassDef) and node.name == part]
-        if not found:
-            return line
-        body, line = found[-1].body, found[-1].lineno
-    return line
-
-
-def travels(value: Any) -> bool:
-    """Return whether a function or a class is sent by value: no installed module has it under its name."""
-    module = sys.modules.get(getattr(value, "__module__", None) or "")
-    if module is None or module.__name__ in _MAIN or own.is_own(module):
-        return True
-    found: Any = module
-    for part in value.__qualname__.split("."):
-        found = inspect.getattr_static(found, part, None)
-    return getattr(found, "__func__", found) is not value
-
-
-def name_of(value: Any) -> str:
-    """Return the name of an object with its module."""
-    return f"{getattr(value, '__module__', None) or '?'}.{getattr(value, '__qualname__', type(value).__name__)}"
+                yield objects.softer(edge, Need.PERHAPS if is_other else Need.CERTAIN, held=True)
 
 
 # -- functions
@@ -106,7 +63,7 @@ def _function(world: World, function: FunctionType) -> Found:
                 yield Doubt("a path beside the module has a part that only a run can tell", Place(file, line))
     outside = (function.__defaults__, function.__kwdefaults__, vars(function), _annotations(function))
     for value in (*outside, *scope.closure.values()):
-        yield from _holds(value, "", place_of(world, function))
+        yield from objects.held(value, "", objects.place_of(world, function))
 
 
 def _content(cell: Any) -> Any:
@@ -155,8 +112,8 @@ def _chain(found: Any, chain: tuple[str, ...], place: Place) -> Found:
         if not own.is_own(found) or name not in vars(found):
             return
         found = vars(found)[name]
-    for edge in _holds(found, ".".join(chain), place):
-        yield _softer(edge, Need.CERTAIN, body=True)
+    for edge in objects.held(found, ".".join(chain), place):
+        yield objects.softer(edge, Need.CERTAIN, body=True)
 
 
 def _imported(world: World, function: FunctionType, one: uses.Imported, place: Place) -> Found:
@@ -176,9 +133,9 @@ def _imported(world: World, function: FunctionType, one: uses.Imported, place: P
         module = sys.modules.get(name)
         if isinstance(module, ModuleType) and own.is_own(module) and part in vars(module):
             rest = one.chain[1:] if not one.wanted.names else ()
-            yield from (_softer(edge, need) for edge in _chain(vars(module)[part], (part, *rest), place))
+            yield from (objects.softer(edge, need) for edge in _chain(vars(module)[part], (part, *rest), place))
         elif world.find(name).kind == "own" and part != "*":
-            yield from static.Reading(world, name).taken(part, place, need)
+            yield from Reading(world, name).taken(part, place, need)
 
 
 def _read(world: World, function: FunctionType) -> tuple[ast.AST | None, uses.Uses]:
@@ -216,81 +173,9 @@ def _node(world: World, code: CodeType) -> Function | None:
 
 
 def _class(world: World, cls: type) -> Found:
-    place = place_of(world, cls)
+    place = objects.place_of(world, cls)
     for value in (*cls.__bases__, type(cls)):
-        yield from _holds(value, getattr(value, "__name__", ""), place)
+        yield from objects.held(value, getattr(value, "__name__", ""), place)
     for name, value in vars(cls).items():
         if name not in ("__dict__", "__weakref__"):
-            yield from _holds(value, name, place)
-
-
-def _holds(value: Any, name: str, place: Place) -> Found:
-    """Yield the functions, classes and modules that a value holds, whatever lies between."""
-    waiting, seen = [value], set()
-    while waiting:
-        one = waiting.pop()
-        kind = type(one)  # isinstance would ask the object itself
-        if issubclass(kind, _PLAIN) or id(one) in seen:
-            continue
-        seen.add(id(one))
-        if len(seen) > _MOST:
-            yield Doubt(f"{name or 'a value'} holds more than {_MOST} objects: not all were looked at", place)
-            return
-        if issubclass(kind, ModuleType):
-            yield Edge(Module(one.__name__), one.__name__ if own.is_own(one) else name or one.__name__, place)
-        elif issubclass(kind, (FunctionType, type)):
-            yield from _named(one, name, place)
-        elif kind is BuiltinFunctionType and isinstance(one.__self__, (ModuleType, type(None))):
-            yield Edge(Module(one.__module__ or "builtins", (one.__name__,)), name or one.__name__, place)
-        else:
-            waiting += _parts(one)
-
-
-def _named(value: Any, name: str, place: Place) -> Iterator[Edge]:
-    if travels(value):
-        yield Edge(Live(value), name_of(value), place)
-    elif value.__module__ != "builtins":
-        yield Edge(Module(value.__module__, (value.__name__,)), name or name_of(value), place)
-
-
-def _parts(value: Any) -> list[Any]:
-    """Return what an object holds; nothing of it is called."""
-    kind = type(value)
-    parts: list[Any] = [kind, inspect.getattr_static(value, "__wrapped__", None)]
-    if kind is type(vars(int)):
-        parts += [*value.values()]
-    elif issubclass(kind, dict):
-        parts += [*dict.keys(value), *dict.values(value)]
-    elif issubclass(kind, MethodType):
-        parts += [value.__func__, value.__self__]
-    else:
-        parts += next(([*one.__iter__(value)] for one in _SEQUENCES if issubclass(kind, one)), [])
-    parts += [_slot(value, name) for name in _WRAPPING]
-    parts += [*(_slot(value, "__dict__") or {}).values()]
-    for cls in kind.__mro__:
-        slots = cls.__dict__.get("__slots__", ())
-        parts += [_slot(value, name) for name in ([slots] if isinstance(slots, str) else [*slots])]
-    return parts
-
-
-def _slot(value: Any, name: str) -> Any:
-    """Return what stands in a slot, or in an attribute that the interpreter itself keeps; None if there is none."""
-    for cls in type(value).__mro__:
-        found = cls.__dict__.get(name)
-        if inspect.ismemberdescriptor(found) or inspect.isgetsetdescriptor(found):
-            try:
-                return found.__get__(value)
-            except AttributeError:  # not set
-                continue
-    return None
-
-
-_SEQUENCES: tuple[Any, ...] = (list, tuple, set, frozenset)
-_WRAPPING = ("__func__", "func", "args", "keywords", "fget", "fset", "fdel")
-
-
-def _softer(edge: Edge | Doubt, need: Need, body: bool = False, held: bool = False) -> Edge | Doubt:
-    """Return an edge that is no surer than ``need``."""
-    if isinstance(edge, Doubt):
-        return edge
-    return Edge(edge.node, edge.name, edge.place, max(edge.need, need), edge.body or body, edge.held or held)
+            yield from objects.held(value, name, place)

@@ -102,6 +102,9 @@ def _through(
         yield Unclear("a relative import without a package around it", need)
     elif not wanted.names:
         yield from _module(world, base, rest, need)
+    elif base == module and world.find(f"{base}.{wanted.names[0]}").kind == "own":
+        # `from . import sub` in the package itself: what it binds is the submodule.
+        yield from _module(world, f"{base}.{wanted.names[0]}", (*wanted.names[1:], *rest), need)
     elif world.find(base).kind == "own":
         yield _Way(base, (*wanted.names, *rest), need)
     else:

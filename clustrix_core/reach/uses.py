@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from clustrix_core.reach.bytecode import Import
 from clustrix_core.reach.scopes import Scope, bound
 from clustrix_core.reach.shelf import Function
+from clustrix_core.reach.syntax import chain_of, forgives, is_for_checkers, names_import_error, statements
 
 UNKNOWN = "*"  # in a chain: an attribute whose name is computed
 
-_IMPORT_ERRORS = {"ImportError", "ModuleNotFoundError", "Exception", "BaseException"}
 _AT_RUN_TIME = {
     "exec": "exec runs code that is only text",
     "eval": "eval runs code that is only text",
@@ -75,39 +75,6 @@ def of(node: ast.AST, postponed: bool = False) -> Uses:
     except RecursionError:
         reader.uses.doubts.append(("it is nested too deeply to be read whole", getattr(node, "lineno", 0)))
     return reader.uses
-
-
-def chain_of(node: ast.AST) -> tuple[str, ...] | None:
-    """Return the names of ``a.b.c``; None for anything else."""
-    names: list[str] = []
-    while isinstance(node, ast.Attribute):
-        names.append(node.attr)
-        node = node.value
-    return (node.id, *reversed(names)) if isinstance(node, ast.Name) else None
-
-
-def is_for_checkers(test: ast.expr) -> bool:
-    """Return whether a condition holds for type checkers only."""
-    chain = chain_of(test)
-    return (chain is not None and chain[-1] == "TYPE_CHECKING") or (isinstance(test, ast.Constant) and not test.value)
-
-
-def forgives(node: ast.Try) -> bool:
-    """Return whether a try statement goes on where an import in it fails."""
-    return any(_names_import_error(handler.type) for handler in node.handlers)
-
-
-def _names_import_error(kind: ast.expr | None) -> bool:
-    kinds = kind.elts if isinstance(kind, ast.Tuple) else [kind]
-    return any(one is None or (chain_of(one) or ("",))[-1] in _IMPORT_ERRORS for one in kinds)
-
-
-def statements(node: ast.Import | ast.ImportFrom) -> Iterator[Import]:
-    """Yield the modules that an import statement wants."""
-    if isinstance(node, ast.ImportFrom):
-        yield Import(node.module or "", node.level, tuple(alias.name for alias in node.names))
-    else:
-        yield from (Import(alias.name, 0, ()) for alias in node.names)
 
 
 class _Reader(ast.NodeVisitor):
@@ -183,7 +150,7 @@ class _Reader(ast.NodeVisitor):
     def visit_With(self, node: ast.With) -> None:
         calls = [one.context_expr for one in node.items if isinstance(one.context_expr, ast.Call)]
         suppressing = [call for call in calls if (chain_of(call.func) or ("",))[-1] == "suppress"]
-        with self._forgiving(any(_names_import_error(kind) for call in suppressing for kind in call.args)):
+        with self._forgiving(any(names_import_error(kind) for call in suppressing for kind in call.args)):
             self.generic_visit(node)
 
     @contextmanager

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from clustrix_core.reach.graph import Need
-from clustrix_core.reach.uses import chain_of
+from clustrix_core.reach.syntax import chain_of
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,14 @@ def main(argv: "List[str]") -> int:
         from clustrix_core.worker.admission import admit
 
         return admit(int(words[0]))
+    if name == "environment" and len(words) == 2:
+        from clustrix_core.worker import building
+
+        return building.command(words[0], words[1])
+    if name == "environments" and len(words) == 1:
+        from clustrix_core.worker import inventory
+
+        return inventory.command(words[0])
     if (name, len(words)) in (("start", 2), ("ps", 0), ("kill", 0), ("cores", 0)):
         from clustrix_core.worker import host
 
@@ -27,5 +35,7 @@ def main(argv: "List[str]") -> int:
         from clustrix_core.worker.lookup import answer
 
         return answer()
-    print("usage: run ROUND TASK | admit LENIENT | start ROUND SLOTS | ps | kill | cores | files", file=sys.stderr)
+    usage = "run ROUND TASK | admit LENIENT | start ROUND SLOTS | ps | kill | cores | files"
+    usage += " | environment KEY MODE | environments MODE"
+    print("usage: %s" % usage, file=sys.stderr)
     return 2

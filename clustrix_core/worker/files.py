@@ -219,6 +219,15 @@ def globbed(pattern: str, directory: str) -> "Iterator[str]":
     return _globbed(directory, "", pattern.split("/"))
 
 
+def _there(directory: str, so_far: str) -> "Iterator[str]":
+    """Yield the names in a directory; below the first one it may be gone by now."""
+    try:
+        yield from names(directory)
+    except (FileNotFoundError, NotADirectoryError):
+        if not so_far:
+            raise
+
+
 def _globbed(directory: str, so_far: str, patterns: "Sequence[str]") -> "Iterator[str]":
     first, rest = patterns[0], patterns[1:]
     here = os.path.join(directory, so_far)
@@ -227,7 +236,7 @@ def _globbed(directory: str, so_far: str, patterns: "Sequence[str]") -> "Iterato
     elif so_far and not os.path.isdir(here):
         return
     else:
-        candidates = (name for name in names(here) if _shown(name, first) and fnmatch.fnmatchcase(name, first))
+        candidates = (name for name in _there(here, so_far) if _shown(name, first) and fnmatch.fnmatchcase(name, first))
     for name in candidates:
         path = os.path.join(so_far, name)
         if rest:

@@ -24,7 +24,16 @@ from tests.testbeds.bed import Bed
 # The backends at par, and those on which the main job runs too.
 AT_PAR = ("local", "ssh", "slurm")
 EVERYWHERE = (*AT_PAR, "sge", "pbs")
-MAIN_JOB = {"test_values", "test_exceptions", "test_futures", "test_map", "test_logs", "test_ends", "test_crash"}
+MAIN_JOB = {
+    "test_values",
+    "test_exceptions",
+    "test_futures",
+    "test_map",
+    "test_logs",
+    "test_ends",
+    "test_crash",
+    "test_dependencies",
+}
 OTHER_WAYS = ("ssh-openssh", "slurm-openssh", "slurm-login")
 # The cores of a host are shared by all jobs of a work_dir: each session of tests has them for itself.
 HOST_WORK_DIR = f"~/clustrix-{os.getpid()}"

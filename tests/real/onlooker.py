@@ -137,3 +137,9 @@ def until(true: Any, what: str, patience: float = 60.0) -> Any:
         assert time.monotonic() < deadline, f"not within {patience:.0f} s: {what}"
         time.sleep(0.05)
     return found
+
+
+def scontrol(native: str) -> str:
+    """Return what Slurm shows of a job."""
+    argv = ["scontrol", "-o", "show", "job", native]
+    return subprocess.run(argv, capture_output=True, text=True).stdout

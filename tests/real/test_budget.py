@@ -29,9 +29,12 @@ from tests.real.onlooker import until
 from tests.testbeds import sshd as testbed
 from tests.testbeds.slurm import SlurmBed
 from tests.testbeds.sshd import Sshd, User
+from tests.unit.environments import houses
 
 KINDS = {
     "--- probe ---": "contact",
+    " environment ": "environment",
+    "envs/files": "wheels",
     "clustrix: staged": "submit",
     "clustrix: files": "poll",
     "clustrix: answer": "ask",
@@ -150,6 +153,34 @@ def test_a_call_costs_one_channel_and_the_first_contact_one_more(wire: Wire) -> 
     assert add(3) == 4
     assert wire.besides_polls == {"submit": 1}
     assert wire.connections == 2
+
+
+def test_an_environment_that_is_there_costs_no_command(
+    wire: Wire, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    houses.wheel(tmp_path / "wheels", "moss", "GREEN = 1\n")
+    settings = ClusterConfig(**{**config.current().find().settings(), "wheels": str(tmp_path / "wheels")})
+    config.configure(default=settings)
+
+    @cluster(environment=["moss"])
+    def green() -> int:
+        import moss
+
+        return int(moss.GREEN)
+
+    assert green() == 1
+    # Refused for want of it; which files are missing, those files, the build; and then it is submitted.
+    assert wire.besides_polls == {"contact": 1, "submit": 2, "environment": 2, "wheels": 1}
+    settled(wire)
+    wire.reset()
+    assert green() == 1
+    assert wire.besides_polls == {"submit": 1}
+    # Nor does it cost another client any, with a journal of its own.
+    session.close()
+    monkeypatch.setenv("CLUSTRIX_HOME", str(tmp_path / "another"))
+    wire.reset()
+    assert green() == 1
+    assert wire.besides_polls == {"contact": 1, "submit": 1}
 
 
 def test_an_idle_client_is_silent(wire: Wire) -> None:

@@ -149,7 +149,11 @@ def test_one_call_of_a_wide_task_takes_all_the_memory(onlooker: Onlooker) -> Non
     results = some.map(sizes)
     said = list(results)
     assert type(said[5]) is (MemoryError if onlooker.place.backend == "sge" else JobOutOfMemory), repr(said[5])
-    assert [value for value in said if value != MB] == [said[5]]
+    ended = [value for value in said if value != MB]
+    if onlooker.place.backend == "pbs":  # it ends the whole task: the call that ran beside it may end as well
+        assert {type(error) for error in ended} == {JobOutOfMemory} and len(ended) <= 2
+    else:
+        assert ended == [said[5]]
 
 
 # ---------------------------------------------------------------- CANCELLED by somebody else

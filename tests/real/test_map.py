@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -16,9 +13,7 @@ import pytest
 
 import clustrix
 from clustrix import CancelledByCaller, ClusterConfig, JobFailed, JobState, cluster
-from clustrix_core import config
-from tests.real.conftest import OTHER_WAYS, settings
-from tests.testbeds.slurm import SlurmBed
+from tests.real.conftest import OTHER_WAYS
 
 MANY = 10_000
 
@@ -304,65 +299,8 @@ def test_a_map_is_found_again_by_another_process(client: Callable[..., str], the
     assert sum(results) == sum(x * x for x in range(500))
 
 
-LONG = """
-import os, sys, time
-from clustrix import cluster
-
-@cluster(time="00:01:00", partition="short", max_parallel=4)
-def noted(x, file):
-    handle = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
-    os.write(handle, f"{x}\\n".encode())
-    os.close(handle)
-    time.sleep(3)
-    return x
-
-if __name__ == "__main__":
-    wide = noted.map(range(200), file=sys.argv[1])  # one task, four calls wide
-    several = noted.options(max_parallel=5).map(range(200, 350), file=sys.argv[1])  # five tasks
-    assert list(wide) == list(range(200))
-    assert list(several) == list(range(200, 350))
-    print(wide.status().state, several.status().state)
-"""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def long_map(request: pytest.FixtureRequest) -> Iterator[tuple[subprocess.Popen[str], Path] | None]:
-    """A map that takes minutes, in a process of its own: the other tests of this file run meanwhile."""
-    if not any(item.function is test_calls_that_do_not_fit_into_one_walltime for item in request.session.items):  # type: ignore[attr-defined]
-        yield None
-        return
-    place = settings("slurm", request.getfixturevalue("slurm_bed"))
-    with tempfile.TemporaryDirectory(prefix="clustrix-long-") as name:
-        shared = Path(name)
-        shared.chmod(0o777)
-        (shared / "long.py").write_text(LONG)
-        (shared / "clustrix.yml").write_text(config.dump(config.Config(default="slurm", clusters={"slurm": place})))
-        environment = {
-            **os.environ,
-            "CLUSTRIX_HOME": str(shared / "home"),
-            "CLUSTRIX_CONFIG": str(shared / "clustrix.yml"),
-        }
-        argv = [sys.executable, str(shared / "long.py"), str(shared / "begun")]
-        pipe = subprocess.PIPE
-        with subprocess.Popen(argv, stdout=pipe, stderr=subprocess.STDOUT, text=True, env=environment) as process:
-            yield process, shared / "begun"
-            process.kill()
-
-
 @pytest.mark.parametrize("place", OTHER_WAYS, scope="session")
 def test_other_ways(there: ClusterConfig) -> None:
     assert list(square.map(range(300))) == [x * x for x in range(300)]
     found = list(picky.options(return_exceptions=True).map(range(3)))
     assert type(found[0]) is Unlucky and found[1:] == [-1, -2]
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(420)
-def test_calls_that_do_not_fit_into_one_walltime(
-    long_map: tuple[subprocess.Popen[str], Path], slurm_bed: SlurmBed
-) -> None:
-    """200 calls of 3 s on 4 slots take 150 s, 150 on 5 slots 90 s; a task has 60 s."""
-    process, file = long_map
-    said, _ = process.communicate(timeout=300)
-    assert said == "SUCCEEDED SUCCEEDED\n", f"a call has hit the walltime?\n{said}"
-    assert sorted(begun(file)) == list(range(350)), "and none has run twice"

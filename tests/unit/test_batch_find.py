@@ -52,6 +52,22 @@ def test_the_answer_is_found_where_the_scheduler_gave_it(toys: Scheduler, work_d
     assert find(work_dir) == handle(submitted=0.0) and toys.names == ["toysub"]
 
 
+def test_an_answer_that_names_no_job_is_no_reason_to_submit_again(toys: Scheduler, work_dir: Path) -> None:
+    toys.answer("toysub", out="Thank you for computing with us.\n")
+
+    def number(said: str) -> str:
+        return str(int(said))
+
+    odd = toy(read_job_id=number)
+    here = cluster(work_dir)
+    with pytest.raises(TransportError, match="there may be a job"):
+        batch.submit(odd, job(), "#!/bin/sh\n", here)
+    with pytest.raises(TransportError, match="has accepted the job"):
+        batch.find(odd, job(), here)
+    toys.answer("toyq", out=f"17 {NAME} Q\n")
+    assert batch.find(odd, job(), here) == handle(submitted=0.0)
+
+
 def test_a_job_is_found_by_its_name(toys: Scheduler, work_dir: Path) -> None:
     toys.answer("toyq", out=f"16 another Q\n17 {NAME} Q\n")
     found = batch.find(toy(), job(tasks=3), cluster(work_dir))

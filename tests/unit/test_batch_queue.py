@@ -146,6 +146,21 @@ def test_accounting_that_is_down_is_named_and_costs_nobody_else(toys: Scheduler,
 # -- markers
 
 
+def test_an_answer_that_cannot_be_read_is_an_outage(toys: Scheduler, work_dir: Path) -> None:
+    toys.answer("toyq", out=f"17 {NAME} R x,y\n")  # over which the toy's reader trips
+    with pytest.raises(CommandError, match="cannot be read") as caught:
+        ask(work_dir)
+    assert caught.value.transient
+
+
+def test_a_failure_keeps_no_other_job_from_being_cancelled(toys: Scheduler, work_dir: Path) -> None:
+    toys.answer("toydel", err="the server is away", rc=1)
+    here = cluster(work_dir)
+    with pytest.raises(CommandError, match="the server is away"):
+        batch.cancel(toy(), [handle(f"{n:016x}", str(n)) for n in range(2 * AT_ONCE)], here)
+    assert toys.names == ["toydel"] * 2
+
+
 def test_a_good_end_with_a_bad_exit_code_is_none(toys: Scheduler, work_dir: Path) -> None:
     def read(handles: Sequence[JobHandle], answer: str) -> list[batch.Row]:
         return [batch.Row("17", NAME, "C", exit_code=3)]

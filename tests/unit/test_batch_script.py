@@ -101,6 +101,17 @@ def test_the_worker_is_started_in_the_job_directory(house: House, shell: str) ->
     assert house.marker() == "EXIT 0\n"
 
 
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_job_runs_in_its_environment(house: House, shell: str) -> None:
+    programs = house.work_dir / "envs/0123456789abcdef/env/bin"
+    programs.mkdir(parents=True)
+    (programs / "python").symlink_to(house.stub)
+    done = house.run(house.render(job(environment="0123456789abcdef"), shell, python="/no/such/python"))
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert house.argv == [str(house.work_dir / "worker" / bundle.digest()), "run", "0", "0"]
+    assert house.env["PATH"].startswith(f"{programs}:")
+
+
 def test_a_task_of_an_array_knows_which_it_is(house: House) -> None:
     house.run(house.render(job(tasks=30, round=2)), TOY_TASK="12")
     assert house.argv[1:] == ["run", "2", "12"] and house.marker("status-2.12") == "EXIT 0\n"
@@ -352,3 +363,13 @@ def test_a_script_that_writes_its_own_log_begins_with_it_and_goes_on_in_it(house
         done = house.run(script, TOY_TASK="12")
         assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
     assert (house.directory / "log-0.12").read_text() == "out\nerr\n" * 2
+
+
+@pytest.mark.parametrize("where", ["setup", "teardown", "env"])
+def test_a_line_that_the_scheduler_would_obey_anywhere_is_refused(house: House, where: str) -> None:
+    line = "#TOY --wait"
+    asked = {"setup": (line,), "teardown": ("true\n" + line,), "env": {"A": f"x\n{line}"}}[where]
+    dialect, resources = toy(shell="/bin/sh", anywhere="#TOY"), Resources(**{where: asked})
+    with pytest.raises(ConfigError, match=r"#TOY --wait.*would be a directive to toy"):
+        batch.render(dialect, job(resources=resources), house.cluster())
+    assert line in batch.render(toy(shell="/bin/sh"), job(resources=resources), house.cluster())

@@ -9,6 +9,7 @@ import re
 import shutil
 import stat
 import sys
+import sysconfig
 import tarfile
 import time
 from collections.abc import Iterable, Iterator
@@ -20,7 +21,7 @@ from typing import Any
 import pytest
 
 from clustrix_core import batch, bundle
-from clustrix_core.batch.submit import _tar
+from clustrix_core.batch.submit import NO_ENVIRONMENT, _tar
 from clustrix_core.errors import ConfigError, StagingError, SubmitRejected, TransportError
 from clustrix_core.model import Cluster, JobSpec, Problem, Site
 from clustrix_core.resources import Resources
@@ -468,3 +469,26 @@ def test_a_stream_that_is_cut_anywhere_submits_nothing(toys: Scheduler, work_dir
         with pytest.raises(StagingError):
             batch.submit(toy(), asked, "#!/bin/sh\n", cut)
     assert batch.submit(toy(), asked, "#!/bin/sh\n", there).native
+
+
+def test_a_job_is_submitted_only_into_a_complete_environment(toys: Scheduler, work_dir: Path) -> None:
+    toys.answer("toysub", "17\n")
+    there = cluster(work_dir)
+    wanted = job(environment="0123456789abcdef")
+    with pytest.raises(StagingError, match="the environment is not on the cluster") as raised:
+        submit(wanted, there)
+    assert raised.value.returncode == NO_ENVIRONMENT and not raised.value.transient
+    assert not (work_dir / wanted.dir).exists() and not toys.calls
+    place = work_dir / "envs/0123456789abcdef"
+    place.mkdir(parents=True)
+    (place / "complete").touch()
+    submit(wanted, there)
+    assert (place / "used").exists() and len(toys.calls) == 1
+
+
+def test_the_first_contact_tells_interpreters_apart(toys: Scheduler, work_dir: Path) -> None:
+    site = batch.provision(toy(), cluster(work_dir, site=False, python=PYTHON)).site
+    assert site is not None
+    version, platform, path = site.interpreter.split(" ", 2)
+    assert version == ".".join(map(str, sys.version_info[:3])) and platform == sysconfig.get_platform()
+    assert path == sys.executable

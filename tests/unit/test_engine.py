@@ -19,6 +19,7 @@ from clustrix_core.engine import Engine, Flight, Request, places, reading, submi
 from clustrix_core.engine.again import retry
 from clustrix_core.engine.landing import land, over
 from clustrix_core.entry import INTENT, REFUSED, SUBMITTED, Entry, error_data
+from clustrix_core.environments import Recipe
 from clustrix_core.errors import (
     AuthenticationError,
     CancelledByCaller,
@@ -30,7 +31,7 @@ from clustrix_core.errors import (
 from clustrix_core.hookspecs import hookimpl
 from clustrix_core.model import BackendInfo, Cluster, Fetched, JobHandle, JobSpec, JobState, JobStatus, LogChunk, Site
 from clustrix_core.plugins import Plugins
-from tests.unit.toys import touch
+from tests.unit.toys import pack_nothing
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Toy:
 
     def __init__(self) -> None:
         self.calls: list[str] = []
-        self.fails: dict[str, list[ClustrixError]] = {}
+        self.fails: dict[str, list[Exception]] = {}
         self.found: JobHandle | None = None
         self.submissions: list[int] = []
 
@@ -127,7 +128,7 @@ def make(tmp_path: Path, toy: Toy, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 
 def submit(engine: Engine, calls: int = 1) -> tuple[Job[Any], Flight]:
     job: Job[Any] = Job()
-    request = Request("f", "call", SETTINGS, SETTINGS.resources, calls, touch, {})
+    request = Request("f", "call", SETTINGS, SETTINGS.resources, calls, pack_nothing, {})
     flight = engine.submit(request, job._deliver)
     job._bind(engine, flight)
     return job, flight
@@ -423,11 +424,37 @@ def test_a_process_on_its_way_out_does_not_go_on_looking(make: Callable[[], Engi
     engine = make()
     job, _ = submit(engine)
     until(lambda: "find" in toy.calls)
-    submission._leaving.set()
-    try:
-        assert job.exception(10) is LOST
-    finally:
-        submission._leaving.clear()
+    submission._leave()
+    assert job.exception(10) is LOST
+    assert engine.journal.get(job.id).phase == INTENT
+
+
+def test_an_engine_that_is_closed_does_not_go_on_looking(make: Callable[[], Engine], toy: Toy) -> None:
+    toy.fails = {"submit": [LOST], "find": [LOST] * 100000}
+    engine = make()
+    job, _ = submit(engine)
+    until(lambda: "find" in toy.calls)
+    began = time.monotonic()
+    engine.close()
+    assert time.monotonic() - began < 10 and job.exception(10) is LOST
+
+
+def test_a_plugin_that_trips_after_the_job_was_accepted_costs_no_second_job(
+    make: Callable[[], Engine], toy: Toy
+) -> None:
+    toy.fails["submit"] = [ValueError("odd answer")]
+    toy.found = JobHandle("any", "any", "1")
+    engine = make()
+    job, _ = submit(engine)
+    until(lambda: engine.journal.get(job.id).phase == SUBMITTED)
+    assert toy.calls.count("submit") == 1
+
+
+def test_a_plugin_that_trips_while_it_looks_refuses_nothing(make: Callable[[], Engine], toy: Toy) -> None:
+    toy.fails = {"submit": [LOST], "find": [ValueError("odd answer")] * 100000}
+    engine = make()
+    job, _ = submit(engine)
+    assert isinstance(job.exception(10), ValueError)
     assert engine.journal.get(job.id).phase == INTENT
 
 
@@ -443,3 +470,15 @@ def test_a_refusal_that_cannot_be_journalled_is_told(
     monkeypatch.setattr(engine.journal, "end", full)
     job, _ = submit(engine)
     assert isinstance(job.exception(10), SubmitRejected)
+
+
+def test_a_backend_that_knows_nothing_of_environments_is_not_asked_to_run_in_one(
+    make: Callable[[], Engine], toy: Toy
+) -> None:
+    engine = make()
+    recipe = Recipe("stones", ("stones==1.0",))
+    request = Request("f", "call", SETTINGS, SETTINGS.resources, 1, pack_nothing, {}, recipe=lambda: recipe)
+    with pytest.raises(ConfigError, match="does not run jobs in environments") as caught:
+        engine.submit(request, lambda *outcome: None)
+    assert caught.value.cluster == "there" and "environment: none" in str(caught.value)
+    assert toy.calls == [] and engine.journal.entries() == []

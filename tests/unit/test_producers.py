@@ -15,7 +15,7 @@ from clustrix_core.hookspecs import hookimpl
 from clustrix_core.model import Cluster, JobHandle, JobSpec
 from tests.unit import test_engine
 from tests.unit.test_engine import SETTINGS, Toy, submit
-from tests.unit.toys import touch
+from tests.unit.toys import pack_nothing
 
 make = test_engine.make
 
@@ -44,7 +44,7 @@ def toy() -> Slow:
 
 def consumer(engine: Engine, *producers: str) -> Job[Any]:
     job: Job[Any] = Job()
-    request = Request("g", "call", SETTINGS, SETTINGS.resources, 1, touch, {}, after=lambda: producers)
+    request = Request("g", "call", SETTINGS, SETTINGS.resources, 1, pack_nothing, {}, after=lambda: producers)
     job._bind(engine, engine.submit(request, job._deliver))
     return job
 

@@ -348,10 +348,10 @@ def test_what_is_packed_and_what_is_sent(write: Any, tmp_path: Path) -> None:
     assert payload.files(unseen, other) == {"payload": unseen / "payload-source", "source": unseen / "source"}
     with pytest.raises(PayloadError, match=r"3\.6 and later"):
         payload.files(unseen, (3, 5))
-    for folder, python in (("same", other), ("other", here)):
-        with pytest.raises(PayloadError, match="another Python on the cluster than before"):
-            payload.files(tmp_path / folder, python)
-    payload.pack_command(packed("command", module.f, here) / "payload", "true")
+    with pytest.raises(PayloadError, match="another Python on the cluster than before"):
+        payload.files(tmp_path / "same", other)
+    assert set(payload.files(tmp_path / "other", here)) == {"payload", "source"}, "source is for any"
+    payload.pack_command(packed("command", module.f, here), "true")
     assert payload.files(tmp_path / "command", other) == {"payload": tmp_path / "command" / "payload"}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from types import ModuleType
 
+from clustrix_core import payload
 from clustrix_core.model import Cluster, JobHandle, JobSpec, JobState, JobStatus, Site
 from clustrix_core.resources import Resources
 from clustrix_core.testing.distributions import Distributions
@@ -125,6 +126,6 @@ RUNNING = JobStatus(JobState.RUNNING)
 SITE = Site("/scratch/ada", (3, 11), "ada")
 
 
-def touch(directory: Path, python: object) -> None:
-    """Pack nothing."""
-    (directory / "payload").touch()
+def pack_nothing(directory: Path, python: object) -> None:
+    """Pack what any Python takes."""
+    payload.pack_command(directory, "true")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from clustrix_core.errors import CannotTravel, ClustrixError, DependencyFailed
-from clustrix_core.payload import references
+from clustrix_core.payload import reached, references
 from clustrix_core.payload.source import pickler
 from clustrix_core.payload.source.reach import Reach
 from clustrix_core.worker import payloads, pickling
@@ -28,15 +28,16 @@ def pack(
     constants: Mapping[str, Any],
     refer: references.Refer | None,
     python: tuple[int, int] | None,
-) -> None:
+) -> set[str]:
     """Write a payload and its file ``source``. ``python`` is the version over there; None: any that is served.
 
-    Raises CannotTravel naming what cannot go this way, and DependencyFailed.
+    Raises CannotTravel naming what cannot go this way, and DependencyFailed. Returns the names of the modules that all
+    this reaches.
     """
     # Python 3.6 and 3.7 know protocol 4.
     reach = Reach(5 if python is not None and python >= (3, 8) else 4)
     try:
-        with pickling.Deep(), references.by(None), path.open("wb") as file:
+        with pickling.Deep(), reached.noting() as found, references.by(None), path.open("wb") as file:
             head = _dump(function if constants else (function, {}), "the function", [], reach)
             with references.by(refer):
                 named = [(f"the constant argument {name!r}", value) for name, value in constants.items()]
@@ -49,6 +50,7 @@ def pack(
     except Exception as error:  # what is read is anybody's source
         raise CannotTravel(f"its source cannot be followed: {type(error).__name__}: {error}", hint=_SAME) from error
     plan.write_text(json.dumps(reach.plan.to_json()), "utf-8")
+    return found
 
 
 def _dump(value: Any, what: str, named: Sequence[tuple[str, Any]], reach: Reach) -> Parts:

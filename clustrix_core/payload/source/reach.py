@@ -12,6 +12,7 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 from clustrix_core.errors import CannotTravel, ClustrixError
+from clustrix_core.payload import reached
 from clustrix_core.payload.source import genuine, pickler, scopes, text
 from clustrix_core.payload.source.plan import STANDARD, Plan, Whole
 from clustrix_core.payload.source.scopes import Piece
@@ -43,6 +44,7 @@ class Reach:
             self._need(module, name.partition(".")[0], "the call")
         elif not module.startswith("clustrix"):
             self.plan.names.add((module, name))
+            reached.note_names(module)
 
     def whole(self, module: str) -> None:
         """Take a module as it is in its file, with what its variables hold now."""
@@ -222,6 +224,7 @@ class Reach:
             for one in own.with_parents(module):
                 self.whole(one)
             return True
+        reached.note_names(*([module, f"{module}.{name}"] if name else [module]))
         top = module.partition(".")[0]
         if top in STANDARD and top != "__future__" and not guarded and name != "*":
             self.plan.imports.add((module, name))

@@ -67,7 +67,7 @@ class Bench:
         outbox = self.home / "outbox" / spec.id
         outbox.mkdir(parents=True, mode=0o700)
         if isinstance(what, str):
-            payload.pack_command(outbox / "payload", what)
+            payload.pack_command(outbox, what)
         else:
             payload.pack_by_value(outbox / "payload", what, [((), {})], {})
         (outbox / "spec.json").write_text(json.dumps(self._worker(spec)), "utf-8")

@@ -355,6 +355,14 @@ def test_jobs_are_cancelled_by_their_ids_and_names(pbs: Scheduler, hpc: Cluster)
     assert asked(pbs, "qdel") == [("17.vm",)]
 
 
+def test_an_array_of_which_the_tasks_alone_are_shown_is_cancelled(pbs: Scheduler, hpc: Cluster) -> None:
+    array = handle(JOB, "7[].vm", tasks=12)
+    tasks = [shown(f"7[{index}].vm", f"{array.name}-{index}", job_state="R") for index in (0, 1, 11)]
+    pbs.answer("qstat", out="".join(tasks))
+    clustrix_pbs.cancel([array], hpc)
+    assert asked(pbs, "qdel") == [("7[].vm",)]
+
+
 def test_five_hundred_jobs_are_cancelled_at_once(pbs: Scheduler, hpc: Cluster) -> None:
     handles = [handle(f"{number:016x}", f"{number}.vm") for number in range(500)]
     pbs.answer("qstat", out="".join(shown(one.native, one.name, job_state="R") for one in handles))

@@ -448,6 +448,14 @@ AFTER = "100 : assumedly after job"
             S.OUT_OF_MEMORY, "failed 37", 137,
         ),
         ({"failed": LIMIT, "code": "137", "maxvmem": "1.2GB", "category": "-l h_vmem=1G"}, S.OUT_OF_MEMORY, "37", 137),
+        (
+            {"failed": LIMIT, "code": "137", "maxvmem": "1.2GB", "category": "-l h_rt=1:00:00,h_vmem=1G"},
+            S.OUT_OF_MEMORY,
+            "37",
+            137,
+        ),
+        ({"failed": LIMIT, "code": "137", "wallclock": "61s", "category": "-l h_rt=0:1:0"}, S.TIMEOUT, "37", 137),
+        ({"failed": "\u00b2", "code": "1.2.3", "maxvmem": ".", "task": "\u00b2"}, S.FAILED, "exit status 1", 1),
         ({"failed": LIMIT, "code": "137", "maxvmem": "99MB", "category": "-l h_vmem=100M"}, S.FAILED, "enforced", 137),
         ({"failed": LIMIT, "code": "137", "wallclock": "9999s"}, S.FAILED, "qmaster enforced h_rt", 137),
         (

@@ -32,7 +32,7 @@ class SgeBed:
     # This one's sessions have the system's PATH alone: Grid Engine's settings must be read first.
     bare_alias: str = "testgrid2"
     second_user: str = "hpcsge2"
-    slots: int = 8
+    slots: int = 24
     variable: str = "JOB_ID"
 
     @property

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A real Grid Engine (Son of Grid Engine 8.1.9: qmaster, one execd of 8 slots) and an sshd on loopback, without systemd.
+# A real Grid Engine (Son of Grid Engine 8.1.9: qmaster, one execd of 24 slots) and an sshd on loopback, without systemd.
 #
 #   up.sh        brings it up, or repairs it; does nothing when all is well
 #

@@ -54,7 +54,7 @@ def test_for_people(shell: Shell, file: Path) -> None:
         assert lines[at + 2].strip() == why, said.stdout
     assert "  module near" in lines and "    sim.simulate → near, sim.py:12" in [line[2:] for line in lines]
     assert "  json, pathlib" in lines
-    assert "environments are not built by this version" in said.stdout and "on this machine already" in said.stdout
+    assert "say environment: auto" in said.stdout and "on local (this machine) already" in said.stdout
     assert not (shell.cwd / "ran").exists()
 
 

@@ -287,3 +287,13 @@ def test_many_imports_in_a_circle(write: Write) -> None:
     }
     reach = explain(write, {"main": "from m0 import g\ndef f(): return g()\n", **files})
     assert len([one for one in reach.own if one.kind == "function"]) == count + 1
+
+
+@pytest.mark.parametrize("file", ["q/__init__.py", "q/user.py"])
+def test_a_package_that_imports_its_own_submodule(file: str, write: Write) -> None:
+    text = "from . import other\ndef go(x): return other.thing(x)\n"
+    place = write(
+        {"q/__init__": text, "q/user": text, "q/other": "import yaml\ndef thing(x): return yaml.safe_load(x)\n"}
+    )
+    reach = analysis.of_file(str(place / file), "go")
+    assert [one.distribution for one in reach.installed] == ["PyYAML"]

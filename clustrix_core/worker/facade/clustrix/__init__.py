@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _ERRORS = (
     "AuthenticationError",
     "BackendNotInstalled",
+    "BuildFailed",
     "CancelledByCaller",
     "CannotTravel",
     "ClustrixError",
@@ -77,6 +78,8 @@ __all__ = [
     "cluster",
     "configure",
     "current_job",
+    "get_environment_info",
+    "get_environment_requirements",
     "get_job",
     "jobs",
     "report_progress",
@@ -105,6 +108,16 @@ def configure(*args: "Any", **keywords: "Any") -> "NoReturn":
     inside.refuse(
         "configure()", "Call it where jobs are submitted: guard it with `if clustrix.current_job() is None:`."
     )
+
+
+def get_environment_info(*args: "Any", **keywords: "Any") -> "NoReturn":
+    """Raise: it tells of the client's environment."""
+    inside.refuse("get_environment_info()", "Call it where jobs are submitted, and pass what it returns.")
+
+
+def get_environment_requirements(*args: "Any", **keywords: "Any") -> "NoReturn":
+    """Raise: it tells of the client's environment."""
+    inside.refuse("get_environment_requirements()", "Call it where jobs are submitted, and pass what it returns.")
 
 
 def get_job(*args: "Any", **keywords: "Any") -> "NoReturn":

@@ -72,6 +72,13 @@ _ATTRIBUTES = (
 # Most of what qstat shows is of no use to us, and some of it nobody's business; where it folds, a line goes on after a
 # tab.
 _FILTER = f"/^\\t/ {{ if (wanted) print; next }} {{ wanted = /^Job Id: |^    ({'|'.join(_ATTRIBUTES)}) = / }} wanted"
+# "id|name" of each job. Of an array Torque may show the tasks alone, each with a name of its own.
+_PAIRS = (
+    '/^Job Id: / { id = $3; end = ""; if (match(id, /[[][0-9]+[]]/)) { end = "-" substr(id, RSTART + 1, RLENGTH - 2);'
+    " id = substr(id, 1, RSTART) substr(id, RSTART + RLENGTH - 1) } }"
+    " /^    Job_Name = / { name = $3; cut = length(name) - length(end);"
+    ' if (end != "" && substr(name, cut + 1) == end) name = substr(name, 1, cut); print id "|" name }'
+)
 _MINE = 'qselect {history} -u "$(id -un)"'
 _ID = re.compile(r"(?P<number>\d+)(?:\[(?P<index>\d{0,9})\])?(?P<server>\.\S+)?")
 _ATTRIBUTE = re.compile(r" {4}([\w.]+) = ?(.*)")
@@ -134,9 +141,8 @@ def _qstat(cluster: Cluster, history: str) -> str:
 def cancel(handles: Sequence[JobHandle], cluster: Cluster) -> Sequence[str]:
     """By id and name, because ids begin anew where a server was set up anew."""
     known = shlex.join(["printf", r"%s\n", *(handle.native for handle in handles if handle.native)])
-    pairs = '/^Job Id: / { id = $3 } /^    Job_Name = / { print id "|" $3 }'
     live = f"live=$(ids=$({known}); {_qstat(cluster, '')}) || exit"
-    ours = f"ours=$(printf '%s\\n' \"$live\" | awk {shlex.quote(pairs)} | grep -Fx \"$@\" | cut -d '|' -f 1)"
+    ours = f"ours=$(printf '%s\\n' \"$live\" | awk {shlex.quote(_PAIRS)} | grep -Fx \"$@\" | cut -d '|' -f 1 | sort -u)"
     wanted = [word for handle in handles for word in ("-e", f"{handle.native}|{handle.name}")]
     return _sh(f'{live}; {ours}; set -f; [ -z "$ours" ] || exec qdel $ours', "qdel", *wanted)
 

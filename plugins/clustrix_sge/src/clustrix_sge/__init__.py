@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from clustrix_core import batch
 from clustrix_core.hookspecs import hookimpl
-from clustrix_core.model import BackendInfo, Cluster, Fetched, JobHandle, JobSpec, JobStatus, LogChunk, Problem
+from clustrix_core.model import BackendInfo
 from clustrix_sge import accounting, probe, queue
-from clustrix_sge.directives import directives, no_others
+from clustrix_sge.directives import PREFIX, directives
 from clustrix_sge.programs import run
 
 
@@ -50,6 +48,7 @@ SGE = batch.Dialect(
     directory=".",  # -cwd: a job that cannot go there does not begin
     native="$JOB_ID",
     own_log=True,
+    anywhere=PREFIX,
     probe=probe.commands,
     read_probe=probe.read,
     check=probe.check,
@@ -67,46 +66,4 @@ def describe_backend() -> BackendInfo:
     )
 
 
-@hookimpl
-def check(cluster: Cluster) -> Sequence[Problem]:
-    return batch.check(SGE, cluster)
-
-
-@hookimpl
-def provision(cluster: Cluster) -> Cluster:
-    return batch.provision(SGE, cluster)
-
-
-@hookimpl
-def render_script(job: JobSpec, cluster: Cluster) -> str:
-    return no_others(batch.render(SGE, job, cluster), job, cluster)
-
-
-@hookimpl
-def submit(job: JobSpec, script: str, cluster: Cluster) -> JobHandle:
-    return batch.submit(SGE, job, script, cluster)
-
-
-@hookimpl
-def find(job: JobSpec, cluster: Cluster) -> JobHandle | None:
-    return batch.find(SGE, job, cluster)
-
-
-@hookimpl
-def status(handles: Sequence[JobHandle], cluster: Cluster) -> Mapping[str, JobStatus]:
-    return batch.status(SGE, handles, cluster)
-
-
-@hookimpl
-def fetch(handles: Sequence[JobHandle], into: Path, cluster: Cluster) -> Mapping[str, Fetched]:
-    return batch.fetch(handles, into, cluster)
-
-
-@hookimpl
-def logs(handle: JobHandle, cluster: Cluster, since: int) -> LogChunk:
-    return batch.logs(handle, cluster, since)
-
-
-@hookimpl
-def cancel(handles: Sequence[JobHandle], cluster: Cluster) -> None:
-    batch.cancel(SGE, handles, cluster)
+check, provision, render_script, submit, find, status, fetch, logs, cancel = batch.hooks(SGE, __name__)

@@ -59,7 +59,7 @@ def read_qacct(handles: Sequence[JobHandle], answer: str) -> Iterator[Row]:
         if failed in _RESTARTED:
             continue
         state, reason = _end(int(failed), code, record)
-        task = (int(record["taskid"]) - 1,) if record["taskid"].isdigit() else ()
+        task = (int(record["taskid"]) - 1,) if re.fullmatch("[0-9]{1,9}", record["taskid"]) else ()
         yield Row(record["jobnumber"], record["jobname"], state.value, reason, code or None, task)
 
 
@@ -78,7 +78,7 @@ def _end(failed: int, code: int, record: dict[str, str]) -> tuple[JobState, str]
 def _limit(record: dict[str, str]) -> JobState:
     """Return which limit it was. The record says only that there was one; what was used and asked for tells more."""
     asked = dict(re.findall(r"([\w.]+)=([^,\s]+)", record["category"]))
-    if "h_rt" in asked and _number(record["ru_wallclock"]) >= _number(asked["h_rt"]):
+    if "h_rt" in asked and _number(record["ru_wallclock"]) >= _seconds(asked["h_rt"]):
         return JobState.TIMEOUT
     # The limit of a slot: one that is over it, and not over its time, can only be over the limit of all its slots.
     memory = number_of_bytes(asked.get("h_vmem", "0"))
@@ -88,11 +88,19 @@ def _limit(record: dict[str, str]) -> JobState:
 
 
 def _number(text: str) -> float:
-    match = re.match(r"[\d.]+", text)
+    match = re.match(r"[0-9]{1,15}(?:[.][0-9]{1,9})?", text)
     return float(match[0]) if match else 0.0
+
+
+def _seconds(text: str) -> float:
+    """Return the seconds of ``90`` or ``1:00:00``; what is empty between colons is nothing."""
+    seconds = 0.0
+    for field in text.split(":"):
+        seconds = 60 * seconds + _number(field)
+    return seconds
 
 
 def number_of_bytes(text: str) -> int:
     """Return what Grid Engine means by ``100M`` or ``285.562MB``, in powers of 1024; 0 where it is no amount."""
-    match = re.match(r"([\d.]+)([KMGT]?)", text.upper())
+    match = re.match(r"([0-9]{1,15}(?:[.][0-9]{1,9})?)([KMGT]?)", text.upper())
     return int(float(match[1]) * _UNITS[match[2]]) if match else 0

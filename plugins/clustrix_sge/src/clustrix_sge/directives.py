@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 import shlex
 from collections.abc import Iterator, Sequence
 
+from clustrix_core import batch
 from clustrix_core.errors import ConfigError
 from clustrix_core.model import Cluster, JobSpec
 
@@ -15,7 +17,7 @@ _NAME = re.compile(r"[A-Za-z0-9_.@-]+")
 # With these the job or its log would not be found again, qsub would not come back, or it would submit nothing.
 _NOT_RAW = (
     "-@", "-b", "-C", "-clear", "-cwd", "-e", "-help", "-inherit", "-j", "-N", "-now", "-o", "-pty", "-S",
-    "-shell", "-sync", "-t", "-terse", "-verify", "-wd",
+    "-shell", "-sync", "-t", "-terse", "-verify", "-w p", "-w v", "-wd",
 )  # fmt: skip
 _LACKS = {
     "nodes": "A parallel environment that spreads over nodes is named like directives: ['-pe mpi 32'].",
@@ -27,20 +29,7 @@ _LACKS = {
 
 def directives(job: JobSpec, cluster: Cluster) -> Sequence[str]:
     """Return the ``#$`` lines of a job."""
-    return [f"{PREFIX} {option}" for option in [*_ours(job), *resources(job, cluster), *_raw(job)]]
-
-
-def no_others(script: str, job: JobSpec, cluster: Cluster) -> str:
-    """Return the script. Grid Engine reads directives on any of its lines: where the user's begin like one it is an
-    error (ConfigError)."""
-    found = [line for line in script.split("\n") if line.startswith(PREFIX)]
-    others = found[len(directives(job, cluster)) :]
-    if others:
-        raise ConfigError(
-            f"{others[0]!r} in setup, teardown or env would be a directive to Grid Engine, wherever it stands",
-            hint="Write `# $` there, or put what it asks for into directives:.",
-        )
-    return script
+    return [f"{PREFIX} {option}" for option in [*_ours(job), *resources(job, cluster), *_RAW.options(job)]]
 
 
 def _ours(job: JobSpec) -> Iterator[str]:
@@ -91,28 +80,12 @@ def _word(name: str, value: str) -> str:
     return value
 
 
-def _raw(job: JobSpec) -> Iterator[str]:
-    for line in job.resources.directives:
-        words = _words(line)
-        for word in words:
-            if word in _NOT_RAW:
-                raise ConfigError(
-                    f"directives: {word!r} would keep Clustrix from finding the job or its log again",
-                    hint="For another name there is name=.",
-                )
-            if job.after and word in ("-hold_jid", "-hold_jid_ad"):
-                raise ConfigError(f"directives: {word!r} and a job as an argument: Grid Engine keeps one of the two")
-        if "-w" in words and {"v", "p"} & {*words}:
-            raise ConfigError(f"directives: with {line!r} qsub submits nothing")
-        yield line
-
-
 def _words(line: str) -> Sequence[str]:
-    if not line.startswith("-"):
-        raise ConfigError(f"directives: {line!r} is not an option of qsub", hint='Write it like "-m e".')
-    if "\\" in line:
-        raise ConfigError(f"directives: {line!r} holds a backslash, which Grid Engine does not read as shells do")
-    try:
-        return shlex.split(line)
-    except ValueError as error:
-        raise ConfigError(f"directives: {line!r}: {error}") from None
+    """Return the words of a line, and each two that follow one another: some options matter for their value."""
+    words = shlex.split(line)
+    return [*words, *map(" ".join, itertools.pairwise(words))]
+
+
+_RAW = batch.Raw(
+    "Grid Engine", "qsub", "-m e", _NOT_RAW.__contains__, ("-hold_jid", "-hold_jid_ad").__contains__, _words
+)

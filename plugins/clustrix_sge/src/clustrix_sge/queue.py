@@ -89,7 +89,7 @@ def _ask(cluster: Cluster) -> str:
     return (
         f"said=$(qstat -xml -u {user(cluster)} -s prs </dev/null) || exit;"
         f" rows=$({{ cat; echo =; printf '%s\\n' \"$said\"; }} | {awk(_ROWS, before)}) ||"
-        " { echo qstat has not answered with a list of jobs >&2; exit 1; };"
+        " { printf 'qstat has not answered with a list of jobs: %.200s\\n' \"$said\" >&2; exit 1; };"
         ' part() { printf \'%s\\n\' "$rows" | sed -n "s/^$1|//p"; }'
     )
 
@@ -133,7 +133,7 @@ def _reasons(fields: Sequence[Sequence[str]]) -> tuple[dict[tuple[str, int], str
     waits: dict[str, list[str]] = defaultdict(list)
     for kind, native, task, *text in (found for found in fields if len(found) > 3):
         said = "|".join(text).strip()
-        if kind == "error" and task.isdigit():
+        if kind == "error" and re.fullmatch("[0-9]{1,9}", task):
             errors[native, int(task) - 1] = said
         elif kind == "info" and not _NO_REASON.fullmatch(said):
             waits[native].append(said)
