@@ -65,8 +65,8 @@ def _versions() -> str:
     said = "import sys, numpy; print('{}.{}.{} with numpy {}'.format(*(sys.version_info[:3] + (numpy.__version__,))))"
     plain = "import sys; print('{}.{}.{}'.format(*sys.version_info[:3]))"
     found = [
-        subprocess.check_output([python, "-c", said if pythons.has_numpy(python) else plain], text=True).strip()
-        for python in pythons.environments().values()
+        subprocess.check_output([python, "-c", said if minor in pythons.numpy() else plain], text=True).strip()
+        for minor, python in pythons.environments().items()
     ]
     return f"Run with Python {', '.join(found)}.\n"
 
