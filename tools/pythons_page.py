@@ -16,6 +16,7 @@ import pythons
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "python-versions.md"
+NOT_RUN = "not run"
 BEGIN, END = "<!-- what the test said -->\n", "<!-- end -->\n"
 
 
@@ -47,18 +48,20 @@ def table(rows: list[dict[str, str]]) -> str:
     """Return the combinations: a row for each Python there and case, a column for each Python here."""
     here = sorted({row["here"] for row in rows}, key=_order)
     there = sorted({row["there"] for row in rows}, key=_order)
-    cases = list(dict.fromkeys(row["case"] for row in rows))
+    # In the order of the last combination, which has them all.
+    cases = [row["case"] for row in rows if (row["here"], row["there"]) == (here[-1], there[-1])]
     known = {(row["here"], row["there"], row["case"]): row["outcome"] for row in rows}
     lines = [f"| there | case | {' | '.join(f'{one} here' for one in here)} |", f"|---|---|{'---|' * len(here)}"]
     for other in there:
         for case in cases:
             cells = [_word(known.get((one, other, case))) for one in here]
-            lines.append(f"| {other} | {case} | {' | '.join(cells)} |")
+            if {*cells} != {NOT_RUN}:
+                lines.append(f"| {other} | {case} | {' | '.join(cells)} |")
     return "\n".join([_versions(), *lines, ""])
 
 
 def _word(outcome: str | None) -> str:
-    return "not run" if outcome is None else outcome.partition(":")[0]
+    return NOT_RUN if outcome is None else outcome.partition(":")[0]
 
 
 def _versions() -> str:
