@@ -39,7 +39,7 @@ class Request:
     settings: ClusterConfig
     resources: Resources
     calls: int
-    pack: Callable[[Path], None]
+    pack: Callable[[Path, tuple[int, int] | None], None]  # into a directory, for a Python; None: nobody knows it yet
     sources: Mapping[str, str]
     chunk: int | None = None
     max_parallel: int | None = None
@@ -91,7 +91,7 @@ class Engine:
 
     def _journalled(self, job: str, request: Request, cluster: Cluster) -> Entry:
         """Pack and journal; again, where a job whose value it takes has ended meanwhile, so that its files may go."""
-        request.pack(self.outbox / job / "payload")
+        request.pack(self.outbox / job, self.places.python(cluster))
         spec = JobSpec(
             job,
             request.label,

@@ -60,6 +60,13 @@ def write(
     return count
 
 
+def read_header(file: "BinaryIO") -> "Dict[str, Any]":
+    """Return the header of a payload that is read from its start."""
+    magic, length = _PREFIX.unpack(file.read(_PREFIX.size))
+    header: "Dict[str, Any]" = json.loads(file.read(length).decode("utf-8"))
+    return header
+
+
 class Payload:
     """A payload opened for reading. Each process opens its own."""
 

@@ -17,12 +17,14 @@ from clustrix_core import payload
 from clustrix_core.api import session
 from clustrix_core.config import ClusterConfig
 from clustrix_core.environments import changes, distributions, recipe, tools
+from clustrix_core.environments.build import _Talk
 from clustrix_core.environments.recipe import File, Recipe
 from clustrix_core.environments.talk import Lines
 from clustrix_core.environments.wheels import rewheel
 from clustrix_core.errors import CommandError, ConfigError
-from clustrix_core.model import Site
+from clustrix_core.model import Cluster, Site
 from clustrix_core.resources import Resources
+from clustrix_core.transport.local import Local
 from tests.unit.environments import houses
 
 SITE = Site("/scratch/ada", (3, 11), interpreter="3.11.2 linux-x86_64 /usr/bin/python3")
@@ -177,7 +179,8 @@ def test_what_can_be_asked(site: Path, tmp_path: Path, monkeypatch: pytest.Monke
     mixed = asked(["auto", "moss", "requirements.txt"])
     assert mixed and mixed.lines == ("stones==1.4", "moss", "moss")
     named = asked("lab", manager="conda")
-    assert named and named.conda == "lab" and named.own_python
+    assert named and named.conda == "lab" and named.version == sys.version_info[:2]
+    assert files.version is None, "it is made of the cluster's Python"
     url = asked(["moss @ https://example.org/moss-0.1-py3-none-any.whl"])
     assert url and url.lines == ("moss @ https://example.org/moss-0.1-py3-none-any.whl",)
     house = asked(["moss"], wheels=str(tmp_path / "wheels"))
@@ -215,7 +218,7 @@ def test_what_a_payload_reaches_is_noted(site: Path, tmp_path: Path) -> None:
 
         return moss, held
 
-    reached = payload.pack(tmp_path / "payload", function, [((Held(stones),), {})], {})
+    reached = payload.pack(tmp_path, function, [((Held(stones),), {})], {}, python=payload.HERE)
     assert {"stones", "moss"} <= reached
     assert {"moss"} <= session.imports_of(function)
     assert isinstance(stones, ModuleType)
@@ -233,3 +236,15 @@ def test_answers_are_found_among_what_a_login_shell_says() -> None:
         lines.feed(b"clustrix-env have {\n")
     with pytest.raises(CommandError, match="no end"):
         Lines(lambda word, what: None).feed(b"x" * (1 << 23))
+
+
+@pytest.mark.parametrize(
+    ("there", "own"), [((3, 6), None), (sys.version_info[:2], None), ((3, 6), sys.version_info[:2])]
+)
+def test_who_has_another_python_is_told_that_versions_may_not_exist_for_it(
+    there: tuple[int, int], own: tuple[int, int] | None
+) -> None:
+    cluster = Cluster("there", "local", None, Local(), site=Site("/scratch", there, "ada"))
+    error = _Talk(Recipe("auto", ("stones==1.0",), version=own), "0" * 16, cluster).error()
+    assert ("The Python over there is 3.6" in str(error)) is (there == (3, 6) and own is None)
+    assert "clustrix env show" in str(error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -243,7 +244,9 @@ def _yaml(documents: Sequence[Mapping[str, Any]]) -> str:
             return True
 
     def text(dumper: yaml.SafeDumper, data: str) -> yaml.Node:
-        return dumper.represent_scalar("tag:yaml.org,2002:str", data, style="|" if "\n" in data else None)
+        # What other readers take for a number, such as 1e5, which a job's id may look like, is quoted.
+        style = "|" if "\n" in data else "'" if re.fullmatch(r"[0-9.eE+_-]+", data) else None
+        return dumper.represent_scalar("tag:yaml.org,2002:str", data, style=style)
 
     Dumper.add_representer(str, text)
     return "---\n".join(
