@@ -7,6 +7,7 @@ unit        tests/unit and the plugins' tests, on the oldest and the newest Pyth
 packaging   the wheels
 kit         the plugin authors' kit, and plugins that break its promises
 real        sshd, Slurm, Grid Engine, PBS (a fake server), the local and the ssh backends; the contract of backends
+kubernetes  a real Kubernetes, which is compiled in the background meanwhile, where it has never been
 sweep       whatever can happen to a client at any step of a job's life
 chaos       real clusters, while daemons stop and nodes die: last, and nothing else uses them
 
@@ -41,7 +42,9 @@ ASIDE = ("packaging", "kit")
 # Jobs are mostly waited for, so several groups of tests fit side by side; whoever stops daemons has a bed for itself.
 SIDE_BY_SIDE = ("-n", "4", "--dist", "loadgroup", "--no-loadscope-reorder")
 CHAOS = tuple(sorted(path.parent.name for path in (ROOT / "tests/chaos").glob("*/__init__.py")))
-SUITES = ("unit", *ASIDE, "real", "sweep", "chaos")
+SUITES = ("unit", *ASIDE, "real", "sweep", "chaos", "kubernetes")
+KUBERNETES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests").glob("*/test_k8s*.py"))
+BUILD_KUBERNETES = ROOT / "tests/testbeds/kubernetes/build.sh"
 NO_TESTS = 5
 CLOSING_LINE = re.compile(r"\b(passed|failed|errors?|no tests ran)\b.* in [\d.]+s")
 CLUSTER_PYTHON = "/usr/bin/python3"
@@ -142,12 +145,29 @@ def plan(suites: list[str], fast: bool) -> list[list[Run]]:
     aside = unit_runs(fast) if "unit" in suites else []
     aside += [Run(name, f"tests/{name}", limit=1200) for name in ASIDE if name in suites]
     on_clusters = partial(Run, python=cluster_python(), profile="real", venv="clusters")
-    stages = {
-        "real": [on_clusters("real", "tests/real tests/contract", limit=2700, options=SIDE_BY_SIDE)],
-        "sweep": [on_clusters("sweep", "tests/sweep")],
-        "chaos": [on_clusters(f"chaos-{name}", f"tests/chaos/{name}") for name in CHAOS],
-    }
-    return [stage for stage in (aside, *(runs for name, runs in stages.items() if name in suites)) if stage]
+    others = tuple(f"--ignore={path}" for path in KUBERNETES)
+    real = on_clusters("real", "tests/real tests/contract", limit=2700, options=(*SIDE_BY_SIDE, *others))
+    chaos = [on_clusters(f"chaos-{name}", f"tests/chaos/{name}") for name in CHAOS]
+    pods = on_clusters("kubernetes", " ".join(KUBERNETES), limit=1800, options=("-n", "2", "--dist", "loadgroup"))
+    stages = (
+        aside,
+        [real] * ("real" in suites),
+        [on_clusters("sweep", "tests/sweep")] * ("sweep" in suites),
+        # Each has beds of its own, and mostly waits for them.
+        [*chaos * ("chaos" in suites), *[pods] * ("kubernetes" in suites)],
+    )
+    return [stage for stage in stages if stage]
+
+
+def build_kubernetes() -> subprocess.Popen[bytes] | None:
+    """Begin to compile a Kubernetes where there is none yet: while others wait for their clusters it costs no time.
+
+    Whoever needs it waits for it, and tells what has gone wrong.
+    """
+    if not bootstrap.is_debian_root():
+        return None
+    quiet = subprocess.DEVNULL
+    return subprocess.Popen(["nice", "-n", "15", str(BUILD_KUBERNETES)], stdin=quiet, stdout=quiet, stderr=quiet)
 
 
 def follow(process: subprocess.Popen[str], run: Run) -> None:
@@ -230,13 +250,17 @@ def main() -> int:
     options = parser.parse_args(own)
     if unknown := set(options.suites) - set(SUITES):
         parser.error(f"no suite {', '.join(sorted(unknown))}; there are {', '.join(SUITES)}")
-    stages = plan(options.suites or list(SUITES), options.fast)
+    suites = options.suites or list(SUITES)
+    building = build_kubernetes() if "kubernetes" in suites else None
+    stages = plan(suites, options.fast)
     for stage in stages:
         for run in stage:
             run.live = len(stage) == 1
         # All of them wait now and then: one more than there are cores keeps the cores busy.
         with ThreadPoolExecutor((os.cpu_count() or 1) + 1) as pool:
             list(pool.map(lambda run: carry_out(run, passed_on), stage))
+    if building is not None:
+        building.wait()
     runs = [run for stage in stages for run in stage]
     summary(runs)
     nothing_ran = all(run.code == NO_TESTS for run in runs)
