@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.error
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,21 @@ def test_a_python_that_is_not_in_the_image(there: Callable[..., ClusterConfig], 
     config.configure(default=ClusterConfig(**{**settings.settings(), "name": "k8s", "python": "python9"}))
     with pytest.raises(ConfigError, match="python9"):
         cluster(os.getpid)()
+
+
+def test_a_first_contact_whose_pod_is_gone_is_made_again(
+    there: Callable[..., ClusterConfig], k8s_bed: KubernetesBed
+) -> None:
+    there(pod_template={"metadata": {"annotations": {"asked": uuid.uuid4().hex}}})  # by nobody before
+    before = {pod["metadata"]["name"] for pod in k8s_bed.listed("pods", "clustrix%2Fprobe")}
+    assert cluster(len)([1]) == 1
+    asked = {pod["metadata"]["name"] for pod in k8s_bed.listed("pods", "clustrix%2Fprobe")} - before
+    assert asked
+    for name in asked:
+        k8s_bed.admin("DELETE", f"/api/v1/namespaces/{k8s_bed.namespace}/pods/{name}", {"gracePeriodSeconds": 0})
+    session.close()
+    (Path(os.environ["CLUSTRIX_HOME"]) / "jobs.db").unlink()
+    assert cluster(len)([1, 2]) == 2
 
 
 def test_a_stranger_hears_which_right_is_missing(

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from clustrix_core.errors import ConfigError, StagingError, SubmitRejected, TransportError
+from clustrix_core.errors import CommandError, ConfigError, StagingError, SubmitRejected, TransportError
 from clustrix_core.model import Cluster, JobHandle, JobSpec, Site
 from clustrix_core.resources import Resources
 from clustrix_core.testing import FakeTransport
@@ -148,9 +148,20 @@ def test_too_much_is_refused(tmp_path: Path) -> None:
 )
 def test_a_refusal_is_no_job_and_an_overload_may_be_one(code: int, kind: type[Exception]) -> None:
     transport = FakeTransport()
+    transport.answer("^GET /readyz", "ok")
     transport.answer("^CREATE", json.dumps({"message": "in its own words"}), rc=code)
     with pytest.raises(kind, match="in its own words"):
         submitting.submit(spec(), manifest.render(spec(), cluster()), cluster(transport))
+
+
+def test_a_server_that_has_just_begun_forbids_everything_and_means_nothing_by_it() -> None:
+    transport = FakeTransport()
+    transport.answer("^(CREATE|GET)", json.dumps({"message": "forbidden"}), rc=403)
+    with pytest.raises(TransportError, match="forbidden"):
+        submitting.submit(spec(), manifest.render(spec(), cluster()), cluster(transport))
+    with pytest.raises(CommandError) as error:
+        asking.pods(cluster(transport), [JobHandle(JOB, "x", "x")])
+    assert error.value.transient
 
 
 def test_a_worker_that_is_gone_is_put_there_again() -> None:
@@ -159,7 +170,7 @@ def test_a_worker_that_is_gone_is_put_there_again() -> None:
 
     worker = manifest.worker_name(bundle.digest())
     transport.answer("^CREATE", json.dumps({"message": f'secrets "{worker}" not found'}), rc=404)
-    transport.answer("^DELETE .*/jobs/clustrix-probe-", "{}")
+    transport.answer("^DELETE .*/(jobs/clustrix-probe-|secrets/clustrix-worker-)", "{}")
     with pytest.raises(StagingError) as error:
         submitting.submit(spec(), manifest.render(spec(), cluster()), cluster(transport))
     assert error.value.transient and "DELETE" in transport.commands[-1]

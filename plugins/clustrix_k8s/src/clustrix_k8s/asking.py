@@ -15,6 +15,7 @@ from clustrix_k8s.options import K8sOptions
 
 PAGE = 500
 GONE = 404
+FORBIDDEN = 403  # also what a server says that has just begun and does not know its roles yet
 BUSY = (408, 429, 500, 502, 503, 504)  # the server may have done it, or may do it when asked again
 
 
@@ -55,9 +56,14 @@ def refusal(command: str, done: Completed) -> CommandError:
         f"{what} failed: {words(done)}",
         returncode=done.returncode,
         stderr=done.error,
-        transient=done.returncode in BUSY or done.returncode < 400,
-        hint="`clustrix doctor` says which rights are missing." if done.returncode == 403 else None,
+        transient=done.returncode in (*BUSY, FORBIDDEN) or done.returncode < 400,
+        hint="`clustrix doctor` says which rights are missing." if done.returncode == FORBIDDEN else None,
     )
+
+
+def begins(cluster: Cluster, done: Completed) -> bool:
+    """Return whether a refusal may be that of a server that has just begun: then nobody may even ask that."""
+    return done.returncode == FORBIDDEN and cluster.transport.run("GET /readyz").returncode != 0
 
 
 def words(done: Completed) -> str:

@@ -20,7 +20,7 @@ RIGHTS = (
     ("create", "batch", "jobs", ""), ("get", "batch", "jobs", ""), ("list", "batch", "jobs", ""),
     ("patch", "batch", "jobs", ""), ("delete", "batch", "jobs", ""), ("get", "", "pods", ""), ("list", "", "pods", ""),
     ("delete", "", "pods", ""), ("get", "", "pods", "log"), ("create", "", "pods", "exec"), ("get", "", "pods", "exec"),
-    ("create", "", "secrets", ""), ("get", "", "secrets", ""),
+    ("create", "", "secrets", ""), ("get", "", "secrets", ""), ("delete", "", "secrets", ""),
 )  # fmt: skip
 
 
@@ -29,6 +29,8 @@ def provision(cluster: Cluster) -> Cluster:
     mark = _mark(cluster)
     answer = _answer(_pods(cluster, mark), cluster)
     if answer is None:
+        if _is_over(cluster, mark):
+            release(cluster)  # its pod went with a node, or somebody has removed it: it answers no more
         _create(cluster, mark)
         answer = _awaited(cluster, mark)
     options = cluster.options
@@ -49,8 +51,11 @@ def provision(cluster: Cluster) -> Cluster:
 
 def release(cluster: Cluster) -> None:
     """Remove the worker and the pod that has answered."""
-    path = names.jobs_path(asking.namespace(cluster))
-    asking.ask(cluster, f"DELETE {path}/{_mark(cluster)}", {"propagationPolicy": "Background"}, missing=True)
+    namespace, policy = asking.namespace(cluster), {"propagationPolicy": "Background"}
+    # Not by the server's collector, which comes by later and would take the next one for this.
+    worker = f"{names.core_path(namespace, 'secrets')}/{manifest.worker_name(bundle.digest())}"
+    asking.ask(cluster, f"DELETE {worker}", policy, missing=True)
+    asking.ask(cluster, f"DELETE {names.jobs_path(namespace)}/{_mark(cluster)}", policy, missing=True)
 
 
 def check(cluster: Cluster) -> Sequence[Problem]:
@@ -96,6 +101,15 @@ def _pods(cluster: Cluster, mark: str) -> Sequence[Mapping[str, Any]]:
     return [pod for pod in answer["items"] if not pod["metadata"].get("deletionTimestamp")]
 
 
+def _is_over(cluster: Cluster, mark: str) -> bool:
+    """Return whether the Job that asks has ended; it has no pod then that could answer."""
+    job = asking.ask(cluster, f"GET {names.jobs_path(asking.namespace(cluster))}/{mark}", missing=True)
+    return job is not None and any(
+        one.get("type") in ("Complete", "Failed") and one.get("status") == "True"
+        for one in (job.get("status") or {}).get("conditions") or ()
+    )
+
+
 def _create(cluster: Cluster, mark: str) -> None:
     namespace, worker = asking.namespace(cluster), manifest.worker_name(bundle.digest())
     labels = {**names.MANAGED, names.PROBE: mark}
@@ -125,7 +139,7 @@ def _create(cluster: Cluster, mark: str) -> None:
         {"path": names.core_path(namespace, "secrets"), "body": secret},
     ]
     done = cluster.transport.run("CREATE", (json.dumps(wanted).encode(),))
-    if done.returncode in asking.BUSY or 0 < done.returncode < 400:
+    if done.returncode in asking.BUSY or 0 < done.returncode < 400 or asking.begins(cluster, done):
         raise TransportError(f"the API server does not answer well: {asking.words(done)}")
     if done.returncode:
         raise StagingError(

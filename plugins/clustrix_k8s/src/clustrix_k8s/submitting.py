@@ -43,11 +43,11 @@ def submit(job: JobSpec, script: str, cluster: Cluster) -> JobHandle:
     if done.returncode == asking.GONE and worker in asking.words(done):
         provisioning.release(cluster)
         raise StagingError("the worker is gone from the namespace", returncode=asking.GONE, transient=True)
-    if done.returncode in asking.BUSY or done.returncode < 400:
+    if done.returncode in asking.BUSY or done.returncode < 400 or asking.begins(cluster, done):
         raise TransportError(f"the API server did not take the job, or did and said otherwise: {asking.words(done)}")
     raise SubmitRejected(
         f"Kubernetes refused the job: {asking.words(done)}",
-        hint="`clustrix doctor` says which rights are missing." if done.returncode == 403 else None,
+        hint="`clustrix doctor` says which rights are missing." if done.returncode == asking.FORBIDDEN else None,
     )
 
 

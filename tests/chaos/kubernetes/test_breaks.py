@@ -1,0 +1,64 @@
+"""Kubernetes breaks under running jobs: its API server is away, and a node is lost."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clustrix import cluster
+from clustrix_core import config
+from clustrix_core.config import ClusterConfig
+from clustrix_core.model import JobState
+from tests.testbeds.kubernetes import KubernetesBed
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture(autouse=True)
+def _there(home: Path, k8s_bed_alone: KubernetesBed) -> None:
+    bed = k8s_bed_alone
+    options = {"kubeconfig": str(bed.kubeconfig), "image": bed.image, "image_pull_policy": "Never"}
+    config.configure(default=ClusterConfig(name="k8s", backend="k8s", options=options))
+
+
+@cluster
+def slow(seconds: float) -> str:
+    import os
+
+    print("slow begins", flush=True)
+    time.sleep(seconds)
+    return os.uname().nodename
+
+
+def running(job: Any) -> Any:
+    deadline = time.monotonic() + 60
+    while job.status().state is not JobState.RUNNING:
+        assert time.monotonic() < deadline, job.status()
+        time.sleep(0.2)
+    return job
+
+
+def test_an_api_server_that_is_away_is_no_end(k8s_bed_alone: KubernetesBed) -> None:
+    job = running(slow.submit(4))
+    k8s_bed_alone.stop("kube-apiserver")
+    late = slow.submit(0)  # what is asked for meanwhile comes too
+    time.sleep(8)
+    assert not job.done() and not late.done()
+    k8s_bed_alone.start("kube-apiserver")
+    assert job.result(90) and late.result(90)
+
+
+def test_a_lost_node(k8s_bed_alone: KubernetesBed) -> None:
+    """Another pod is made on another node; it writes under other names than the first."""
+    job = running(slow.submit(45))
+    (pod,) = k8s_bed_alone.listed("pods", f"clustrix%2Fjob%3D{job.id}")
+    number = k8s_bed_alone.nodes.index(pod["spec"]["nodeName"]) + 1
+    k8s_bed_alone.stop(f"kubelet{number}")
+    try:
+        where = job.result(200)
+    finally:
+        k8s_bed_alone.start(f"kubelet{number}")
+    assert where.startswith(f"slow-{job.id}") and where != pod["metadata"]["name"]
