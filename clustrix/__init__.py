@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from clustrix_core.model import JobState
     from clustrix_core.resources import Resources
     from clustrix_core.worker import checkpoint
+    from clustrix_core.worker.carried import File, Folder
     from clustrix_core.worker.inside import current_job
     from clustrix_core.worker.reporter import report_progress
 
@@ -81,6 +82,8 @@ __all__ = [
     "ConfigError",
     "DependencyFailed",
     "Executor",
+    "File",
+    "Folder",
     "ForgedResult",
     "HostKeyError",
     "InsideJobError",
@@ -128,6 +131,8 @@ _ERRORS = "clustrix_core.errors"
 _HOMES = {
     "ClusterConfig": "clustrix_core.config",
     "Executor": "clustrix_core.api.executor",
+    "File": "clustrix_core.worker.carried",
+    "Folder": "clustrix_core.worker.carried",
     "Job": "clustrix_core.api.job",
     "JobState": "clustrix_core.model",
     "Map": "clustrix_core.api.map",

@@ -46,7 +46,7 @@ def submit_command(words: Sequence[str], options: Options, hold: bool = False) -
         resources=resources,
         calls=1,
         recipe=lambda: session.recipe_for(options, settings, resources),
-        pack=lambda path: payload.pack_command(path, line),
+        pack=lambda directory, python: payload.pack_command(directory, line),
         sources={},
     )
     job: Job[int] = Job()

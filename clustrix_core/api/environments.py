@@ -111,7 +111,7 @@ def _reached(function: Callable[..., Any]) -> Collection[str]:
     from clustrix_core import payload
 
     with _scratch() as path:
-        return payload.pack(path / "payload", function, [], {}) | session.imports_of(function)
+        return payload.pack(path, function, [], {}, python=payload.HERE) | session.imports_of(function)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,10 +72,12 @@ def submit(
 
     resources = settings.resources.but(**options.resources)
     reached: set[str] = set()
+    foreign = may_bring_python(options, settings)
 
-    def pack(path: Path) -> None:
+    def pack(directory: Path, python: tuple[int, int] | None) -> None:
         producers.renew()
-        reached.update(payload.pack(path, function, calls, constants, producers.refer))
+        version = None if foreign else python
+        reached.update(payload.pack(directory, function, calls, constants, producers.refer, version))
 
     request = Request(
         label=options.resources.get("name") or label(function),
@@ -102,8 +104,20 @@ def recipe_for(
     """Return what must be installed for a job; None for nothing. Raises ConfigError."""
     from clustrix_core import environments
 
-    asked = settings.environment if options.environment is None else options.environment
+    asked = _environment(options, settings)
     return None if asked == "none" else environments.recipe(asked, settings, resources, reached)
+
+
+def may_bring_python(options: Options, settings: config.ClusterConfig) -> bool:
+    """Return whether the environment of a job may have a Python of its own."""
+    from clustrix_core import environments
+
+    asked = _environment(options, settings)
+    return asked != "none" and environments.may_bring_python(asked, settings)
+
+
+def _environment(options: Options, settings: config.ClusterConfig) -> str | Collection[str]:
+    return settings.environment if options.environment is None else options.environment
 
 
 def imports_of(function: Callable[..., Any]) -> set[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -20,6 +21,8 @@ _REFUSALS = {
     66: ("belongs to somebody else", _OTHER),
     69: ("is open to others", f"If you trust what lies there, close it: chmod 700. Else: {_OTHER}"),
 }
+OLDEST = (3, 6)
+_SAME = "Set python: to an interpreter of the same minor version, and whatever can be pickled travels."
 _PYTHON, _PROBE = "--- python ---", "--- probe ---"
 _VERSION = (
     "import sys, sysconfig; print('Python', *sys.version_info[:2]);"
@@ -100,7 +103,7 @@ def _close(worker: str) -> Iterator[str]:
     """
     names = "jobs worker slots"
     mine = "case $(ls -ld .) in d???------*) ;;"
-    held = f"{names} envs"
+    held = f"{names} envs blobs"
     found = "echo others could write to it, and it holds $name >&2; exit 69"
     in_use = f"for name in {held}; do [ ! -e $name ] || {{ {found}; }}; done"
     changed = f"chmod 700 . || exit 65; {mine} *) echo its mode cannot be changed: $(ls -ld .) >&2; exit 69;; esac"
@@ -177,10 +180,10 @@ def _unanswered(said: str, cluster: Cluster) -> ConfigError:
 
 
 def _other_python(site: Site) -> Sequence[Problem]:
-    import sys
-
     here = sys.version_info[:2]
     if site.python == here:
         return []
     message = "Python {}.{} on the cluster, {}.{} here".format(*site.python, *here)
-    return [Problem("error", message, "Set python: to an interpreter of the same minor version.")]
+    if site.python < OLDEST:
+        return [Problem("error", f"{message}: functions can be sent to 3.6 and later", _SAME)]
+    return [Problem("warning", f"{message}: functions travel as source, with arguments that both know", _SAME)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 import time
 from collections.abc import Iterator, Mapping
@@ -10,16 +11,19 @@ from pathlib import Path
 from clustrix_core import bundle
 from clustrix_core.batch import archive
 from clustrix_core.batch.dialect import Dialect
-from clustrix_core.batch.script import words
+from clustrix_core.batch.script import modules, preparation, python, words
 from clustrix_core.batch.site import where
-from clustrix_core.errors import ClustrixError, StagingError, SubmitRejected, TransportError
+from clustrix_core.errors import ClustrixError, PayloadError, StagingError, SubmitRejected, TransportError
 from clustrix_core.model import Cluster, JobHandle, JobSpec
 from clustrix_core.transport import CHUNK, Completed
+from clustrix_core.worker.admission import REFUSED
 
 _STAGED = "clustrix: staged"
 _NO_WORKER = 67
 _GIVEN_UP = 68
 NO_ENVIRONMENT = 70
+NO_BLOBS = 72
+_MISSING = "clustrix: missing"
 
 
 def submit(dialect: Dialect, job: JobSpec, script: str, cluster: Cluster) -> JobHandle:
@@ -72,13 +76,15 @@ def _command(dialect: Dialect, job: JobSpec, cluster: Cluster, linked: Mapping[s
             f"[ -f worker/{bundle.digest()}/complete ] || exit {_NO_WORKER}",
             *([_environment(job.environment)] if job.environment else []),
             # Half a job is no use to anybody and fills a full disk further.
-            f"fresh=; [ -d {job.dir} ] || fresh=yes",
-            f'undo() {{ [ -z "$fresh" ] || rm -rf -- {where(cluster)}/{job.dir}; exit 65; }}',
+            f"failed= fresh=; [ -d {job.dir} ] || fresh=yes",
+            f'undo() {{ [ -z "$fresh" ] || rm -rf -- {where(cluster)}/{job.dir}; exit ${{failed:-65}}; }}',
             f"mkdir -p {job.dir}/claims-{job.round} && cd ./{job.dir} || undo",
             f"[ ! -e {script_name(job)} ] || rm -f {script_name(job)} || undo",
             # tar takes a stream that was cut between two files for a whole one; the script comes last.
             f"tar -xof - && [ -f {script_name(job)} ] || undo",
             *links,
+            *([_blobs()] if "needs" in job.files else []),
+            *_admitted(job, cluster),
             # Whoever looks for it can tell by its processes whether the scheduler's command may still be at work.
             "read -r pid name state parent group more 2>/dev/null </proc/$$/stat || group=$$",
             f"{claim(job, 'sent $group $(uname -n)')} || exit {_GIVEN_UP}",
@@ -92,12 +98,43 @@ def _command(dialect: Dialect, job: JobSpec, cluster: Cluster, linked: Mapping[s
     )
 
 
+def _blobs() -> str:
+    """Return what gives the job a name of its own for each blob that it needs, or says which are not there.
+
+    So blobs stay while a job has them, and whoever removes the job's directory has let go of them.
+    """
+    there, own = "../../../blobs/$name", "blobs/$name"  # digests: nothing in them is special to a shell
+    copied = f"{{ [ -f {there} ] && {{ cp {there} {own} || {{ rm -f {own}; false; }}; }}; }}"  # no links there
+    each = f'[ -f {own} ] || ln {there} {own} 2>/dev/null || {copied} || missing="$missing $name"'
+    return (
+        # A network file system may remember that they were not there, until somebody lists the directory.
+        f"{{ mkdir -p blobs && {{ ls ../../../blobs >/dev/null 2>&1 || :; }}; }} || undo; missing=;"
+        f" while read -r name size; do {each}; done <needs;"
+        f' [ -z "$missing" ] || {{ echo "{_MISSING}$missing"; failed={NO_BLOBS}; undo; }}'
+    )
+
+
 def _environment(key: str) -> str:
     """Return what insists on a complete environment, and notes that it is in use."""
     there = f"[ -f envs/{key}/complete ]"
     # A network file system may remember that it was not there, until somebody lists the directory.
     looked = f"{{ ls envs/{key} >/dev/null 2>&1; {there}; }}"
     return f"{there} || {looked} || exit {NO_ENVIRONMENT}; : >envs/{key}/used"
+
+
+def _admitted(job: JobSpec, cluster: Cluster) -> Iterator[str]:
+    """Yield what asks the Python over there whether it takes a function that travels as source.
+
+    It has the modules and the variables of the job. What the job's setup brings is not there yet.
+    """
+    if "source" not in job.files:
+        return
+    bare = dataclasses.replace(job.resources, setup=(), modules=())
+    load = [*preparation(bare), *modules(job.resources)]
+    worker = f"{where(cluster)}/worker/{bundle.digest()}"
+    interpreter = f"{where(cluster)}/{job.environment_dir}/bin/python" if job.environment else python(cluster)
+    ask = "; ".join([*load, f"exec {interpreter} {worker} admit {int(bool(job.resources.setup))}"])
+    yield f"({ask}) </dev/null >&2 || {{ [ $? -ne {REFUSED} ] || failed={REFUSED}; undo; }}"
 
 
 def claim(job: JobSpec, word: str) -> str:
@@ -134,7 +171,15 @@ def _not_staged(completed: Completed, before: str, cluster: Cluster) -> Clustrix
         return StagingError("the worker is gone from work_dir", returncode=_NO_WORKER, transient=True)
     if completed.returncode == NO_ENVIRONMENT:
         return StagingError("the environment is not on the cluster", returncode=NO_ENVIRONMENT)
+    if completed.returncode == NO_BLOBS:
+        missing = before.rpartition(_MISSING)[2].strip()
+        return StagingError("data that it needs is not on the cluster", returncode=NO_BLOBS, missing=missing)
     said = completed.error or before.strip() or f"exit {completed.returncode}"
+    if completed.returncode == REFUSED:
+        return PayloadError(
+            f"the Python of the cluster does not take this function:\n{said[-2000:]}",
+            hint="Versions differ, so it travels as source. Write what both know, or set python: to the version here.",
+        )
     site = cluster.site.work_dir if cluster.site else cluster.work_dir
     return StagingError(
         f"the job's files could not be put into {site!r}: {said[-1000:]}",
@@ -161,4 +206,4 @@ def _rejected(dialect: Dialect, completed: Completed, after: str) -> ClustrixErr
     )
 
 
-__all__ = ["NO_ENVIRONMENT", "script_name", "submit"]
+__all__ = ["NO_BLOBS", "NO_ENVIRONMENT", "script_name", "submit"]

@@ -107,7 +107,7 @@ class Builds:
             settings=settings,
             resources=resources,
             calls=1,
-            pack=lambda path: payload.pack_command(path, line),
+            pack=lambda directory, python: payload.pack_command(directory, line),
             sources={},
         )
         self._engine.submit(request, deliver)

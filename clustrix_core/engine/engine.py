@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from clustrix_core import alive, keys
+from clustrix_core import alive, keys, payload
 from clustrix_core.batch.fetch import KEPT
 from clustrix_core.config import ClusterConfig
 from clustrix_core.dispatch import Dispatch
@@ -21,6 +21,7 @@ from clustrix_core.engine.flight import CLAIM_RESULT, Flight
 from clustrix_core.engine.inbox import Inbox
 from clustrix_core.engine.monitor import Monitor
 from clustrix_core.engine.submission import Submissions
+from clustrix_core.engine.uploads import Uploads
 from clustrix_core.entry import OVER, REFUSED, Entry
 from clustrix_core.environments import Recipe
 from clustrix_core.errors import ConfigError
@@ -39,7 +40,7 @@ class Request:
     settings: ClusterConfig
     resources: Resources
     calls: int
-    pack: Callable[[Path], None]
+    pack: Callable[[Path, tuple[int, int] | None], None]  # into a directory, for a Python; None: nobody knows it yet
     sources: Mapping[str, str]
     chunk: int | None = None
     max_parallel: int | None = None
@@ -67,6 +68,7 @@ class Engine:
         self.places = places.Places(self.dispatch, self.journal)
         self.submissions = Submissions(self)
         self.builds = Builds(self)
+        self.uploads = Uploads()
         self._monitors: dict[tuple[str, str, str, int], Monitor] = {}
         self._lock = threading.Lock()
         reading.finish_orphans(self)
@@ -91,7 +93,7 @@ class Engine:
 
     def _journalled(self, job: str, request: Request, cluster: Cluster) -> Entry:
         """Pack and journal; again, where a job whose value it takes has ended meanwhile, so that its files may go."""
-        request.pack(self.outbox / job / "payload")
+        request.pack(self.outbox / job, self.places.python(cluster))
         spec = JobSpec(
             job,
             request.label,
@@ -107,6 +109,7 @@ class Engine:
             "chunk": request.chunk,
             "sources": dict(request.sources),
             "cwd": _cwd(request.settings),
+            specs.DATA: (self.outbox / job / payload.BLOBS).is_dir(),
         }
         entry = Entry(
             id=job,

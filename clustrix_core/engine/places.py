@@ -65,6 +65,13 @@ class Places:
         """Return what the first contact has learnt, without a new one."""
         return self._journal.site(self._key(cluster))
 
+    def python(self, cluster: Cluster) -> tuple[int, int] | None:
+        """Return the version of the Python that calls will run on, where it is known without a contact."""
+        if cluster.transport.here and cluster.python == shlex.quote(sys.executable) and not cluster.resources.modules:
+            return sys.version_info[:2]
+        site = self.remembered(cluster)
+        return site.python if site is not None else None
+
     def _key(self, cluster: Cluster) -> str:
         """Return under what a first contact is remembered: another host or worker needs one of its own."""
         with self._lock:

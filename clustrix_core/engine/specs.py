@@ -7,10 +7,11 @@ from typing import Any
 
 from clustrix_core.entry import Entry
 from clustrix_core.environments import Recipe
-from clustrix_core.model import JobSpec
+from clustrix_core.model import JobSpec, Site
 from clustrix_core.resources import Resources
 
 RECIPE = "recipe"  # under which the journal keeps what is to be installed
+DATA = "data"  # under which it keeps whether the job has put data beside itself on the cluster
 _NAMES = {field.name for field in dataclasses.fields(JobSpec)}
 
 
@@ -31,6 +32,12 @@ def recipe(entry: Entry) -> Recipe | None:
     """Return what a journalled job wants to be installed; None for nothing."""
     data = entry.spec.get(RECIPE)
     return Recipe.from_json(data) if data else None
+
+
+def python(entry: Entry, site: Site) -> tuple[int, int]:
+    """Return the version of the Python that a journalled job runs on: the cluster's, or its environment's own."""
+    wanted = recipe(entry)
+    return (wanted and wanted.version) or site.python
 
 
 def resources(entry: Entry) -> Resources:

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 from clustrix_core import keys, payload
-from clustrix_core.batch.submit import NO_ENVIRONMENT
+from clustrix_core.batch.submit import NO_BLOBS, NO_ENVIRONMENT
 from clustrix_core.engine import producers, reading, specs
 from clustrix_core.engine.flight import Flight
 from clustrix_core.engine.shape import shape
+from clustrix_core.engine.uploads import SENDS
 from clustrix_core.entry import INTENT, OVER, REFUSED, error_data
 from clustrix_core.errors import ClustrixError, StagingError, SubmitRejected, TransportError
 from clustrix_core.model import Cluster, JobHandle, JobSpec, JobState
@@ -121,8 +122,7 @@ class Submissions:
             handle = self._settled(flight, spec, cluster)
         if handle is None:
             recipe = specs.recipe(flight.entry)
-            if recipe is None or not recipe.own_python:
-                payload.same_python(cluster)
+            payload.files(engine.outbox / spec.id, specs.python(flight.entry, cluster.site))  # refused before it waits
             after = producers.accepted(engine, flight)
             if after is None:
                 if not flight.withdrawn:
@@ -165,10 +165,10 @@ class Submissions:
         for last in [*[False] * (SUBMISSIONS - 1), True]:
             if flight.withdrawn:
                 break
-            spec = self._journalled(flight, dataclasses.replace(spec, submission=number))
+            spec = self._journalled(flight, dataclasses.replace(spec, submission=number), cluster)
             number += 1
             try:
-                return engine.dispatch.submit(spec, script, cluster), spec, cluster
+                return self._staged(flight, spec, script, cluster), spec, cluster
             except StagingError as error:  # there is no job
                 if last or not error.transient:
                     raise
@@ -184,11 +184,24 @@ class Submissions:
                     raise
         return None, spec, cluster
 
-    def _journalled(self, flight: Flight, spec: JobSpec) -> JobSpec:
+    def _staged(self, flight: Flight, spec: JobSpec, script: str, cluster: Cluster) -> JobHandle:
+        """Submit; where data is missing over there, send it before. Nothing has happened then: it is the same try."""
+        for last in [*[False] * SENDS, True]:
+            try:
+                return self._engine.dispatch.submit(spec, script, cluster)
+            except StagingError as error:
+                if last or error.returncode != NO_BLOBS:
+                    raise
+                missing = str(getattr(error, "missing", "")).split()
+                directory = self._engine.outbox / spec.id / payload.BLOBS
+                self._engine.uploads.send(flight.entry.place, missing, directory, cluster)
+        raise AssertionError("unreachable")
+
+    def _journalled(self, flight: Flight, spec: JobSpec, cluster: Cluster) -> JobSpec:
         """Write a submission down before anybody hears of it; whoever takes it over must know what to look for."""
         flight.entry.spec.update(specs.to_json(spec))
         self._engine.journal.shaped(spec.id, flight.entry.spec)
-        return dataclasses.replace(spec, files=self._files(flight, spec))
+        return dataclasses.replace(spec, files=self._files(flight, spec, cluster))
 
     def _settled(self, flight: Flight, spec: JobSpec, cluster: Cluster) -> JobHandle | None:
         """Look for a submission until it is certain what has become of it. Raises what kept us from knowing."""
@@ -210,7 +223,7 @@ class Submissions:
             self._engine.journal.submitted(spec.id, handle)
         return handle
 
-    def _files(self, flight: Flight, spec: JobSpec) -> dict[str, Path]:
+    def _files(self, flight: Flight, spec: JobSpec, cluster: Cluster) -> dict[str, Path]:
         """Write what goes along with a submission and return all of it; a follow-up round needs only what is new."""
         outbox = self._engine.outbox / spec.id
         outbox.mkdir(exist_ok=True, mode=0o700)
@@ -228,8 +241,9 @@ class Submissions:
             texts[f"todo-{spec.round}"] = json.dumps(flight.todo)
         for name, text in texts.items():
             (outbox / name).write_text(text, "utf-8")
-        names = [*texts, "payload"] if not spec.round else list(texts)
-        return {name: outbox / name for name in names}
+        assert cluster.site is not None
+        packed = {} if spec.round else payload.files(outbox, specs.python(flight.entry, cluster.site))
+        return {**{name: outbox / name for name in texts}, **packed}
 
     def _put_off(self, flight: Flight, error: BaseException) -> None:
         """The cluster cannot be asked what has become of a job: that is left to the next who looks."""

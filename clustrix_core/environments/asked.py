@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -45,7 +46,14 @@ def recipe(
     )
     for word in words:
         found = _with(found, word, listed, reached)
+    if found.manager == "conda" or found.conda:
+        found = replace(found, version=sys.version_info[:2])
     return found if found.lines or found.conda else None
+
+
+def may_bring_python(asked: str | Collection[str], settings: ClusterConfig) -> bool:
+    """Return whether what was asked for may have a Python of its own, whatever the cluster's is."""
+    return settings.manager == "conda" or (isinstance(asked, str) and asked not in WORDS and not _is_file(asked))
 
 
 def _with(found: Recipe, word: str, listed: bool, reached: Reached) -> Recipe:
@@ -64,7 +72,7 @@ def _with(found: Recipe, word: str, listed: bool, reached: Reached) -> Recipe:
         )
     if word == NONE:
         raise ConfigError("environment: none stands alone")
-    if _FILE.fullmatch(word) and not requirements.is_requirement(word):
+    if _is_file(word):
         read = requirements.read(Path(word).expanduser())
         return replace(found, lines=(*found.lines, *read.lines), constraints=(*found.constraints, *read.constraints))
     if listed:
@@ -75,6 +83,10 @@ def _with(found: Recipe, word: str, listed: bool, reached: Reached) -> Recipe:
     if hint.startswith("Did you mean"):
         raise ConfigError(f"environment={word!r} is neither a word for one nor a file", hint=f"{hint} {_KINDS}")
     return replace(found, conda=word)
+
+
+def _is_file(word: str) -> bool:
+    return bool(_FILE.fullmatch(word)) and not requirements.is_requirement(word)
 
 
 def _wheels(folder: str | None) -> tuple[File, ...]:

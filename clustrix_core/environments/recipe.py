@@ -6,7 +6,6 @@ import dataclasses
 import functools
 import hashlib
 import json
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +45,8 @@ class Recipe:
 
     ``constraints`` hold the versions of what these bring along. ``conda`` names an environment that is there already.
     ``wheels`` are a wheelhouse, ``local`` the packages that no index has; ``offline``: no index is asked. ``version``
-    is the client's Python, which the environment must have too; ``modules`` are loaded before anything is done.
+    is that of the client, which an environment with a Python of its own must have, and None for one that is made of the
+    cluster's; ``modules`` are loaded before anything is done.
     ``build`` says where it is built: on the login node, or in a job.
     """
 
@@ -60,14 +60,9 @@ class Recipe:
     wheels: tuple[File, ...] = ()
     local: tuple[File, ...] = ()
     offline: bool = False
-    version: tuple[int, int] = sys.version_info[:2]
+    version: tuple[int, int] | None = None
     modules: tuple[str, ...] = ()
     build: str = "login"
-
-    @property
-    def own_python(self) -> bool:
-        """Whether the environment has a Python of its own, whatever the cluster's is."""
-        return bool(self.conda) or self.manager == "conda"
 
     def key(self, site: Site) -> str:
         """Return the name of the environment on a cluster, 16 hex digits: whatever matters changes it."""

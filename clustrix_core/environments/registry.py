@@ -66,7 +66,7 @@ def _environment(said: Mapping[str, Any]) -> Environment:
         key=str(said["key"]),
         state=str(said["state"]),
         name=str(recipe.get("name", "")),
-        python=".".join(map(str, recipe.get("version", ()))),
+        python=str(facts.get("python", "")),
         used=said.get("used"),
         bytes=facts.get("bytes"),
         seconds=facts.get("seconds"),

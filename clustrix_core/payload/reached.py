@@ -35,6 +35,13 @@ def note(value: Any) -> None:
             note_code(value.__code__)
 
 
+def note_names(*names: str) -> None:
+    """Note modules by name."""
+    found = _noted.get()
+    if found is not None:
+        found.update(names)
+
+
 def note_code(code: CodeType) -> None:
     """Note what code imports when it runs. Relative imports are of the user's own packages."""
     found = _noted.get()
@@ -44,4 +51,4 @@ def note_code(code: CodeType) -> None:
                 found.update((one.name, *(f"{one.name}.{part}" for part in one.names)))
 
 
-__all__ = ["note", "note_code", "noting"]
+__all__ = ["note", "note_code", "note_names", "noting"]

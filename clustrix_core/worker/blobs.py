@@ -73,7 +73,8 @@ class Store:
         with self.new() as new, open(path, "rb") as file:
             for piece in pieces(file):
                 new.write(piece)
-            return self.noted(*new.done())
+            new.done()
+            return self.noted(new.digest, new.length)
 
     def __enter__(self) -> "Store":
         self._before: "Optional[Store]" = store()
@@ -82,6 +83,11 @@ class Store:
 
     def __exit__(self, *error: object) -> None:
         _held.store = self._before
+
+    def take(self, value: "Any") -> Named:
+        """Put a file or a folder that is being pickled into a blob."""
+        found: Named = value.put(self)
+        return found
 
     def noted(self, digest: str, length: int) -> Named:
         """Take note of a blob that is there, and return its name."""
@@ -97,8 +103,8 @@ class Store:
         with self.new() as new:
             for chunk in chunks:
                 new.write(chunk)
-            if new.done()[0] != digest:
-                raise Damaged("an argument changed while it was being packed")
+            if not new.done(digest):
+                raise Damaged("it has changed while it was being packed")
 
 
 class New:
@@ -106,7 +112,7 @@ class New:
 
     def __init__(self, path: str, final: "Callable[[str], str]") -> None:
         self._path, self._final = path, final
-        self._hash, self._length = hashlib.sha256(), 0
+        self._hash, self.length = hashlib.sha256(), 0
         self._file = open(path, "xb", opener=lambda name, flags: os.open(name, flags, 0o400))
 
     def __enter__(self) -> "New":
@@ -120,17 +126,23 @@ class New:
     def write(self, data: "Chunk") -> int:
         """Write a piece."""
         self._hash.update(data)
-        self._length += size(data)
+        self.length += size(data)
         self._file.write(data)
         return size(data)
 
-    def done(self) -> "Tuple[str, int]":
-        """Give the blob its name, unless there is such a one, and return digest and length."""
+    @property
+    def digest(self) -> str:
+        """The digest of what was written."""
+        return self._hash.hexdigest()
+
+    def done(self, digest: "Optional[str]" = None) -> bool:
+        """Give the blob its name, unless there is such a one; False where that is not what it was to be."""
         self._file.close()
-        digest = self._hash.hexdigest()
-        if not os.path.exists(self._final(digest)):
-            os.rename(self._path, self._final(digest))
-        return digest, self._length
+        if digest not in (None, self.digest):
+            return False
+        if not os.path.exists(self._final(self.digest)):
+            os.rename(self._path, self._final(self.digest))
+        return True
 
 
 class Shelf:
@@ -189,14 +201,14 @@ def named(parts: Parts, keep: "Callable[[Iterable[Chunk]], Named]") -> Parts:
     return Parts(stream, [keep([one]) if size(one) >= LEAST else one for one in parts.buffers])
 
 
-def pieces(file: "BinaryIO") -> "Iterator[memoryview]":
-    """Yield a file in steps of constant memory."""
-    buffer = bytearray(_STEP)
-    view = memoryview(buffer)
-    while True:
-        count = file.readinto(buffer)  # type: ignore[attr-defined]
+def pieces(file: "BinaryIO", most: int = 1 << 62) -> "Iterator[memoryview]":
+    """Yield a file, or so many bytes of it, in steps of constant memory."""
+    view = memoryview(bytearray(min(_STEP, most)))
+    while most:
+        count = file.readinto(view[: min(_STEP, most)])  # type: ignore[attr-defined]
         if not count:
             return
+        most -= count
         yield view[:count]
 
 

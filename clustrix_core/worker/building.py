@@ -18,7 +18,7 @@ from clustrix_core.worker import installing, machine, processes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Dict, Optional
+    from typing import Any, Dict, Optional, Tuple
 
 SAY = "clustrix-env"  # begins every line that is for the client: modules may talk
 BEAT = 2.0
@@ -267,33 +267,33 @@ class Builder:
         heart.start()
         begun = time.time()
         with open(self.place.name("log-%d" % self.number), "ab", buffering=0) as log:
-            failed = self._try(log)
+            python, failed = self._try(log)
         over.set()
         heart.join()
         target = "build-%d" % self.number
         if failed is None and self.place.newest() == self.number:
             facts = {"seconds": round(time.time() - begun, 1), "built": time.time(), "host": owner["host"]}
-            self._publish(target, dict(facts, bytes=size(self.place.name(target))))
+            self._publish(target, dict(facts, python=python, bytes=size(self.place.name(target))))
             return
         shutil.rmtree(self.place.name(target), ignore_errors=True)
         self.place.write("ended-%d" % self.number, {"why": failed or "another builder has taken over"})
 
-    def _try(self, log: "Any") -> "Optional[str]":
+    def _try(self, log: "Any") -> "Tuple[str, Optional[str]]":
+        """Return the version of the Python in what was built, and why it was not."""
         try:
-            installing.install(self.recipe, os.path.abspath(self.place.name("build-%d" % self.number)), log)
+            target = os.path.abspath(self.place.name("build-%d" % self.number))
+            return installing.install(self.recipe, target, log), None
         except installing.Failed as error:
-            return str(error)
+            return "", str(error)
         except Exception as error:
             log.write(traceback.format_exc().encode("utf-8", "replace"))
-            return "%s: %s" % (type(error).__name__, error)
-        return None
+            return "", "%s: %s" % (type(error).__name__, error)
 
     def _publish(self, target: str, facts: "Dict[str, Any]") -> None:
         link = self.place.name("env.%d.new" % self.number)
         self.place.write("recipe.json", self.recipe)
         os.symlink(target, link)
         os.replace(link, self.place.name("env"))
-        facts["python"] = ".".join(map(str, self.recipe["version"]))
         self.place.write("complete", facts)
         self.place.write("ended-%d" % self.number, {"why": ""})
 

@@ -1,5 +1,6 @@
 """Files and folders that travel: as arguments to the cluster, as values back from there."""
 
+import importlib
 import os
 import shutil
 import stat
@@ -38,23 +39,23 @@ class Carried(os.PathLike):  # type: ignore[type-arg]
         return os.path.basename(self._path)
 
     def check(self) -> None:
-        """Raise ValueError unless it is there, and is what it is said to be."""
+        """Raise CannotTravel unless it is there, and is what it is said to be."""
         try:
             mode = os.stat(self._path).st_mode
         except OSError as error:
-            raise ValueError("%s cannot travel: %s" % (self._path, error.strerror or error))
+            raise _refused("%s: %s" % (self._path, error.strerror or error))
         if not type(self)._is(mode):
-            raise ValueError("%s cannot travel: it is not a %s" % (self._path, self.kind))
+            raise _refused("%s is not a %s" % (self._path, self.kind))
 
     def put(self, store: blobs.Store) -> "Named":
-        """Put what it holds into a store. Raises ValueError for what cannot travel."""
+        """Put what it holds into a store. Raises CannotTravel."""
         raise NotImplementedError
 
     def __reduce__(self) -> "Any":
         store = blobs.store()
         if store is None:
             return type(self), (self._path,)
-        blob = self.put(store)
+        blob = store.take(self)
         store.files.append(blob)
         return arrived, (self.kind, self.name, bytes(blob))
 
@@ -98,9 +99,16 @@ class Folder(Carried):
         try:
             with store.new() as new:
                 folders.pack(self._path, new)
-                return store.noted(*new.done())
+                new.done()
+                return store.noted(new.digest, new.length)
         except folders.Unfit as error:
-            raise ValueError("the folder %s cannot travel: %s" % (self._path, error))
+            raise _refused("the folder %s cannot travel: %s" % (self._path, error))
+
+
+def _refused(message: str) -> BaseException:
+    errors = importlib.import_module("clustrix_core.errors")
+    error: BaseException = errors.CannotTravel(message, hint="Name what is there and can be read.")
+    return error
 
 
 def arrived(kind: str, name: str, blob: bytes) -> Carried:

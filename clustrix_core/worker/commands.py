@@ -14,6 +14,10 @@ def main(argv: "List[str]") -> int:
         from clustrix_core.worker.run import run
 
         return run(int(words[0]), int(words[1]))
+    if name == "admit" and len(words) == 1:
+        from clustrix_core.worker.admission import admit
+
+        return admit(int(words[0]))
     if name == "environment" and len(words) == 2:
         from clustrix_core.worker import building
 
@@ -27,10 +31,15 @@ def main(argv: "List[str]") -> int:
 
         command = getattr(host, name)
         return int(command(*(int(word) for word in words)))
+    if (name, words) == ("receive", []):
+        from clustrix_core.worker.receiving import receive
+
+        return receive(sys.stdin.buffer)
     if (name, words) == ("files", []):
         from clustrix_core.worker.lookup import answer
 
         return answer()
-    usage = "run ROUND TASK | start ROUND SLOTS | ps | kill | cores | files | environment KEY MODE | environments MODE"
+    usage = "run ROUND TASK | admit LENIENT | start ROUND SLOTS | ps | kill | cores | files"
+    usage += " | environment KEY MODE | environments MODE | receive"
     print("usage: %s" % usage, file=sys.stderr)
     return 2

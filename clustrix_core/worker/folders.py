@@ -50,7 +50,7 @@ def unpack(path: str, into: str) -> None:
             else:
                 content = archive.extractfile(member)
                 assert content is not None
-                with open(place, "xb", opener=lambda name, flags: os.open(name, flags, member.mode)) as file:
+                with os.fdopen(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, member.mode), "wb") as file:
                     shutil.copyfileobj(content, file, 1 << 20)
 
 
@@ -66,7 +66,7 @@ def _raise(error: OSError) -> None:
 
 
 def _target(path: str, root: str) -> str:
-    """Return where a link leads, as it is said beside it. Raises Unfit for one that leaves the tree or leads nowhere."""
+    """Return where a link leads, from where it is. Raises Unfit for one that leaves the tree or leads nowhere."""
     real, top, said = os.path.realpath(path), os.path.realpath(root), os.readlink(path)
     if not os.path.exists(path):
         raise Unfit("%s is a link that leads nowhere, or to itself" % path)

@@ -36,10 +36,13 @@ def needed(recipe: "Dict[str, Any]") -> "List[Dict[str, str]]":
     return files
 
 
-def install(recipe: "Dict[str, Any]", target: str, log: "Any") -> None:
-    """Make the environment ``target``, an absolute path; the working directory is work_dir. Raises Failed."""
+def install(recipe: "Dict[str, Any]", target: str, log: "Any") -> str:
+    """Make the environment ``target``, an absolute path; return the version of its Python, as 3.11.
+
+    The working directory is work_dir. Raises Failed.
+    """
     run = Runner(log)
-    wanted = ".".join(map(str, recipe["version"]))
+    wanted = ".".join(map(str, recipe["version"] or ()))
     if recipe["conda"]:
         os.symlink(_conda_environment(recipe["conda"], run), target)
     elif recipe["manager"] == "conda":
@@ -54,8 +57,9 @@ def install(recipe: "Dict[str, Any]", target: str, log: "Any") -> None:
             _with_pip(recipe, target, run)
     python = os.path.join(target, "bin", "python")
     found = run([python, "-c", _ASK]).strip()
-    if found != wanted:
+    if wanted and found != wanted:
         raise Failed("its Python is %s, and %s is needed: that of the client" % (found, wanted))
+    return found
 
 
 class Runner:
@@ -105,13 +109,24 @@ def _venv(target: str, run: Runner) -> None:
 
 def _with_pip(recipe: "Dict[str, Any]", target: str, run: Runner) -> None:
     python = os.path.join(target, "bin", "python")
-    path = []
-    if recipe["pip"]:
-        path = [os.path.abspath(stored(recipe["pip"]))]
-    else:
+    path = [os.path.abspath(stored(recipe["pip"]))] if recipe["pip"] else []
+    if not path or not _runs_pip(python, path[0]):
+        path = []
         run([python, "-m", "ensurepip"])
     words = [python, "-m", "pip", "install", "--no-input", "--disable-pip-version-check", "--no-warn-script-location"]
     run(words + _arguments(recipe, target), PYTHONPATH=os.pathsep.join(path))
+
+
+def _runs_pip(python: str, wheel: str) -> bool:
+    """Return whether the pip that was brought along knows this Python, which may be older than the client's."""
+    done = subprocess.run(
+        [python, "-m", "pip", "--version"],
+        env=dict(os.environ, PYTHONPATH=wheel),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    return not done.returncode
 
 
 def _with_uv(uv: str, recipe: "Dict[str, Any]", target: str, run: Runner) -> None:

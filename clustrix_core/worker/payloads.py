@@ -4,8 +4,8 @@
 
 The header holds the sizes of the parts of the function and of the constants (keywords of all calls). A call is
 ``uint32 k · k × uint64 sizes · k parts``. Buffers begin at multiples of 64 bytes (counted from the start of the file;
-zeros fill the gaps), streams anywhere. The index is one uint64 a call. All integers are little-endian. A size may be marked
-as that of the name of a blob (``parts.NAMED``), which is in the place of what it holds.
+zeros fill the gaps), streams anywhere. The index is one uint64 a call. All integers are little-endian. A size may be
+marked as that of the name of a blob (``parts.NAMED``), which is in the place of what it holds.
 """
 
 import array
@@ -66,6 +66,13 @@ def write(
         offsets.byteswap()
     _put(file, place, [offsets.tobytes(), _TAIL.pack(place, END)])
     return count
+
+
+def read_header(file: "BinaryIO") -> "Dict[str, Any]":
+    """Return the header of a payload that is read from its start."""
+    magic, length = _PREFIX.unpack(file.read(_PREFIX.size))
+    header: "Dict[str, Any]" = json.loads(file.read(length).decode("utf-8"))
+    return header
 
 
 class Payload:

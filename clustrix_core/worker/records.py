@@ -2,8 +2,8 @@
 
     "CLXR" · uint32 n · n bytes of JSON header · body · 32 bytes HMAC-SHA256
 
-The MAC covers the job's id, the header and the body. ``parts`` of the header holds sizes that add up to the body. A part
-may be the name of a blob (``NAMED`` in its size): then the MAC covers the SHA-256 of what it holds.
+The MAC covers the job's id, the header and the body. ``parts`` of the header holds sizes that add up to the body. A
+part may be the name of a blob (``NAMED`` in its size): then the MAC covers the SHA-256 of what it holds.
 """
 
 import hmac

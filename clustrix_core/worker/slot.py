@@ -53,10 +53,16 @@ class Slot:
                 "the function was packed by Python %d.%d and cannot run on Python %d.%d" % versions,
                 "Set `python:` of the cluster to a Python %d.%d." % tuple(packed),
             )
+        by_source = payload.header["kind"] == "source"
+        if by_source:
+            from clustrix_core.worker import sources
+
+            sources.bring(sources.read(self._attempt.path("source")))
         loaded = payload.function()
         apart = "constants" in payload.header
         self._function, self._constants = (loaded, {}) if apart else loaded
-        _adopt_main(self._function)
+        if not by_source:
+            _adopt_main(self._function)
 
     def serve(self, requests: int, replies: int) -> None:
         """Run the calls that are asked for until the requests end."""

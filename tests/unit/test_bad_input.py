@@ -248,10 +248,10 @@ def test_something_else_than_a_function(world: World) -> None:
     assert world.untouched()
 
 
-def test_another_python_on_the_cluster(world: World, tmp_path: Path) -> None:
+def test_a_python_that_is_too_old_on_the_cluster(world: World, tmp_path: Path) -> None:
     """The one thing that only the first contact can tell; there is no job then, nor its files."""
-    python = tmp_path / "python3.9"
-    pretend = "import sys; sys.version_info = (3, 9, 18)"
+    python = tmp_path / "python3.5"
+    pretend = "import sys; sys.version_info = (3, 5, 10)"
     python.write_text(f'#!/bin/sh\n[ "$1" = -c ] || exit 99\nexec {sys.executable} -c "{pretend}; $2"\n')
     python.chmod(0o755)
     there = ClusterConfig(backend="local", work_dir=str(world.work_dir), python=str(python))
@@ -259,7 +259,7 @@ def test_another_python_on_the_cluster(world: World, tmp_path: Path) -> None:
     error = job.exception(30)
     assert type(error) is PayloadError, repr(error)
     here = "{}.{}".format(*sys.version_info)
-    assert "Python 3.9 on the cluster" in str(error) and here in str(error) and "python:" in str(error)
+    assert "Python 3.5 on the cluster" in str(error) and here in str(error) and "python:" in str(error)
     assert list((world.work_dir / "jobs").iterdir()) == []
 
 

@@ -235,12 +235,15 @@ def test_doctor_reports_a_contact_that_fails(toys: Scheduler, tmp_path: Path) ->
     assert "Set work_dir" in problem.hint
 
 
-def test_doctor_reports_another_python(toys: Scheduler, work_dir: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("minor", "severity"), [(5, "error"), (6, "warning"), (99, "warning")])
+def test_doctor_reports_another_python(
+    toys: Scheduler, work_dir: Path, tmp_path: Path, minor: int, severity: str
+) -> None:
     old = tmp_path / "old"
-    old.write_text("#!/bin/sh\necho Python 3 6\n")
+    old.write_text(f"#!/bin/sh\necho Python 3 {minor}\n")
     old.chmod(0o755)
     (problem,) = batch.check(toy(), cluster(work_dir, site=False, python=str(old)))
-    assert problem.severity == "error" and "Python 3.6 on the cluster" in problem.message
+    assert problem.severity == severity and f"Python 3.{minor} on the cluster" in problem.message
 
 
 # -- submitting

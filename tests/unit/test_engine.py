@@ -31,6 +31,7 @@ from clustrix_core.errors import (
 from clustrix_core.hookspecs import hookimpl
 from clustrix_core.model import BackendInfo, Cluster, Fetched, JobHandle, JobSpec, JobState, JobStatus, LogChunk, Site
 from clustrix_core.plugins import Plugins
+from tests.unit.toys import pack_nothing
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ def make(tmp_path: Path, toy: Toy, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 
 def submit(engine: Engine, calls: int = 1) -> tuple[Job[Any], Flight]:
     job: Job[Any] = Job()
-    request = Request("f", "call", SETTINGS, SETTINGS.resources, calls, Path.touch, {})
+    request = Request("f", "call", SETTINGS, SETTINGS.resources, calls, pack_nothing, {})
     flight = engine.submit(request, job._deliver)
     job._bind(engine, flight)
     return job, flight
@@ -476,7 +477,7 @@ def test_a_backend_that_knows_nothing_of_environments_is_not_asked_to_run_in_one
 ) -> None:
     engine = make()
     recipe = Recipe("stones", ("stones==1.0",))
-    request = Request("f", "call", SETTINGS, SETTINGS.resources, 1, Path.touch, {}, recipe=lambda: recipe)
+    request = Request("f", "call", SETTINGS, SETTINGS.resources, 1, pack_nothing, {}, recipe=lambda: recipe)
     with pytest.raises(ConfigError, match="does not run jobs in environments") as caught:
         engine.submit(request, lambda *outcome: None)
     assert caught.value.cluster == "there" and "environment: none" in str(caught.value)

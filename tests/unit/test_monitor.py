@@ -20,6 +20,7 @@ from clustrix_core.model import Cluster, Fetched, JobHandle, JobState, JobStatus
 from clustrix_core.plugins import Plugins
 from clustrix_core.worker import records
 from tests.unit.test_engine import Toy, submit, until
+from tests.unit.toys import pack_nothing
 
 
 class Frail(Toy):
@@ -153,7 +154,7 @@ def test_a_name_that_was_sent_elsewhere_does_not_lose_what_is_left_at_the_old_pl
 ) -> None:
     def run(work_dir: str) -> tuple[str, Flight]:
         settings = ClusterConfig(name="there", backend="toy", work_dir=work_dir)
-        flight = engine.submit(Request("f", "call", settings, settings.resources, 1, Path.touch, {}), print)
+        flight = engine.submit(Request("f", "call", settings, settings.resources, 1, pack_nothing, {}), print)
         until(lambda: flight.handle is not None)
         return flight.spec.id, flight
 

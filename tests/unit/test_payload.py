@@ -46,7 +46,7 @@ def run(tmp_path: Path) -> Callable[..., Any]:
 
     def ran(function: Callable[..., Any], *calls: tuple[Any, ...], **constants: Any) -> Any:
         job = JobDir(tmp_path / "there", f"{next(NAMES):08x}", calls=len(calls) or 1)
-        payload.pack(job.path / "payload", function, [(args, {}) for args in calls or [()]], constants)
+        payload.pack_by_value(job.path / "payload", function, [(args, {}) for args in calls or [()]], constants)
         job.write_spec()
         _, out, err = job.run()
         assert (out, err) == ("", "")
@@ -178,7 +178,7 @@ def test_what_nobody_needs_stays_behind(write: Any, run: Any, tmp_path: Path) ->
     ):
         with pytest.raises(CannotTravel, match=rf"{names}, which f uses, cannot travel: .*lock"):
             run(made(source))
-    payload.pack(tmp_path / "small", made("from helpers import safe\ndef f(): return safe()"), [((), {})], {})
+    payload.pack_by_value(tmp_path / "small", made("from helpers import safe\ndef f(): return safe()"), [((), {})], {})
     assert (tmp_path / "small").stat().st_size < 5000
 
 
@@ -340,5 +340,5 @@ def test_the_blame_names_what_its_owner_knows(tmp_path: Path) -> None:
     ]
     for function, args, constants, words in cases:
         with pytest.raises(CannotTravel, match=words) as refused:
-            payload.pack(tmp_path / "payload", function, [(args, {})], constants)
+            payload.pack_by_value(tmp_path / "payload", function, [(args, {})], constants)
         assert refused.value.hint

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +15,7 @@ from clustrix_core.hookspecs import hookimpl
 from clustrix_core.model import Cluster, JobHandle, JobSpec
 from tests.unit import test_engine
 from tests.unit.test_engine import SETTINGS, Toy, submit
+from tests.unit.toys import pack_nothing
 
 make = test_engine.make
 
@@ -44,7 +44,7 @@ def toy() -> Slow:
 
 def consumer(engine: Engine, *producers: str) -> Job[Any]:
     job: Job[Any] = Job()
-    request = Request("g", "call", SETTINGS, SETTINGS.resources, 1, Path.touch, {}, after=lambda: producers)
+    request = Request("g", "call", SETTINGS, SETTINGS.resources, 1, pack_nothing, {}, after=lambda: producers)
     job._bind(engine, engine.submit(request, job._deliver))
     return job
 

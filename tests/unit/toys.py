@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from types import ModuleType
 
+from clustrix_core import payload
 from clustrix_core.model import Cluster, JobHandle, JobSpec, JobState, JobStatus, Site
 from clustrix_core.resources import Resources
 from clustrix_core.testing.distributions import Distributions
@@ -123,3 +124,8 @@ def job(id: str = "0123456789abcdef", label: str = "simulate", **changes: object
 HANDLE = JobHandle("0123456789abcdef", "simulate-0123456789abcdef", "toy-1")
 RUNNING = JobStatus(JobState.RUNNING)
 SITE = Site("/scratch/ada", (3, 11), "ada")
+
+
+def pack_nothing(directory: Path, python: object) -> None:
+    """Pack what any Python takes."""
+    payload.pack_command(directory, "true")

@@ -67,9 +67,9 @@ class Bench:
         outbox = self.home / "outbox" / spec.id
         outbox.mkdir(parents=True, mode=0o700)
         if isinstance(what, str):
-            payload.pack_command(outbox / "payload", what)
+            payload.pack_command(outbox, what)
         else:
-            payload.pack(outbox / "payload", what, [((), {})], {})
+            payload.pack_by_value(outbox / "payload", what, [((), {})], {})
         (outbox / "spec.json").write_text(json.dumps(self._worker(spec)), "utf-8")
         (outbox / "key").write_text(keys.job_key(self.home, spec.id), "utf-8")
         return replace(spec, files={name: outbox / name for name in ("spec.json", "key", "payload")})

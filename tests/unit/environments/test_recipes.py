@@ -177,7 +177,8 @@ def test_what_can_be_asked(site: Path, tmp_path: Path, monkeypatch: pytest.Monke
     mixed = asked(["auto", "moss", "requirements.txt"])
     assert mixed and mixed.lines == ("stones==1.4", "moss", "moss")
     named = asked("lab", manager="conda")
-    assert named and named.conda == "lab" and named.own_python
+    assert named and named.conda == "lab" and named.version == sys.version_info[:2]
+    assert files.version is None, "it is made of the cluster's Python"
     url = asked(["moss @ https://example.org/moss-0.1-py3-none-any.whl"])
     assert url and url.lines == ("moss @ https://example.org/moss-0.1-py3-none-any.whl",)
     house = asked(["moss"], wheels=str(tmp_path / "wheels"))
@@ -215,7 +216,7 @@ def test_what_a_payload_reaches_is_noted(site: Path, tmp_path: Path) -> None:
 
         return moss, held
 
-    reached = payload.pack(tmp_path / "payload", function, [((Held(stones),), {})], {})
+    reached = payload.pack(tmp_path, function, [((Held(stones),), {})], {}, python=payload.HERE)
     assert {"stones", "moss"} <= reached
     assert {"moss"} <= session.imports_of(function)
     assert isinstance(stones, ModuleType)

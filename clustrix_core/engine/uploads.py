@@ -1,0 +1,50 @@
+"""Data that a cluster lacks: each piece is sent once, whatever number of jobs of this process asks for it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+
+from clustrix_core.batch import blobs
+from clustrix_core.errors import StagingError, TransportError
+from clustrix_core.model import Cluster
+
+_log = logging.getLogger("clustrix.engine")
+SENDS = 3  # of the same data for one submission: what is gone again after them is removed by somebody
+_TRIES = 5  # connections that may break over one piece
+_PAUSE = 2.0
+
+
+class Uploads:
+    """What this process has sent where, and when."""
+
+    def __init__(self) -> None:
+        self._sent: dict[tuple[str, str], float] = {}
+        self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+
+    def send(self, place: str, missing: Iterable[str], directory: Path, cluster: Cluster) -> None:
+        """Send what a submission has just missed. Raises StagingError: there is no job."""
+        asked = time.monotonic()
+        with self._locks[place]:
+            for digest in missing:
+                if self._sent.get((place, digest), 0.0) > asked:
+                    continue  # by another job that waited for it
+                self._send(digest, directory / digest, cluster)
+                self._sent[place, digest] = time.monotonic()
+
+    def _send(self, digest: str, file: Path, cluster: Cluster) -> None:
+        for left in reversed(range(_TRIES)):
+            try:
+                return blobs.send({digest: file}, cluster)
+            except TransportError as error:
+                if not left:
+                    raise StagingError(f"data could not be sent: {error.args[0]}", transient=True) from error
+                _log.info("%s: sending %s again: %s", cluster.name, digest[:16], error)
+                time.sleep(_PAUSE)
+
+
+__all__ = ["SENDS", "Uploads"]

@@ -1,0 +1,83 @@
+"""The names in pickles: which ones a stream holds, and where what they mean is on this version of Python.
+
+A class that has moved between versions is pickled by the name that it has where it is pickled: ``pathlib.PosixPath`` is
+``pathlib._local.PosixPath`` to Python 3.13, what numpy 1 calls ``numpy.core`` is ``numpy._core`` to numpy 2.
+"""
+
+import importlib
+import pickle
+import pickletools
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Dict, List, Optional, Set, Tuple
+
+    Name = Tuple[str, str]
+
+# Prefixes of modules, and where to look instead, in this order. numpy 2 still knows ``numpy.core``, and warns.
+_MOVED = (
+    ("pathlib._local", ("pathlib._local", "pathlib")),
+    ("numpy._core", ("numpy._core", "numpy.core")),
+    ("numpy.core", ("numpy._core", "numpy.core")),
+)
+_TEXTS = ("SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "UNICODE")
+
+
+def found_in(stream: bytes) -> "Set[Name]":
+    """Return the (module, name) of everything that a pickle refers to by name. Nothing is loaded."""
+    found: "Set[Name]" = set()
+    pushed: "List[Optional[str]]" = []
+    memo: "Dict[Any, Optional[str]]" = {}
+    for code, argument, _ in pickletools.genops(stream):
+        name = code.name
+        if name in _TEXTS:
+            pushed.append(argument)
+        elif name in ("GLOBAL", "INST"):
+            module, _, attribute = str(argument).partition(" ")
+            found.add((module, attribute))
+        elif name == "STACK_GLOBAL":
+            if None in pushed[-2:] or len(pushed) < 2:
+                raise pickle.UnpicklingError("a name in a pickle is not written plainly")
+            found.add((str(pushed[-2]), str(pushed[-1])))
+            pushed.append(None)
+        elif name in ("MEMOIZE", "PUT", "BINPUT", "LONG_BINPUT"):
+            memo[len(memo) if name == "MEMOIZE" else argument] = pushed[-1] if pushed else None
+        elif name in ("GET", "BINGET", "LONG_BINGET"):
+            pushed.append(memo.get(argument))
+        elif name not in ("FRAME", "PROTO"):
+            pushed.append(None)
+        del pushed[:-2]
+    return found
+
+
+def places(module: str) -> "Tuple[str, ...]":
+    """Return the modules in which to look for what a pickle says is in ``module``."""
+    for prefix, instead in _MOVED:
+        if module == prefix or module.startswith(prefix + "."):
+            return tuple(other + module[len(prefix) :] for other in instead)
+    return (module,)
+
+
+def resolve(module: str, name: str) -> "Any":
+    """Return what a pickle means. Raises ImportError or AttributeError, as pickle would, where it is not here."""
+    error: "Optional[Exception]" = None
+    for place in places(module):
+        try:
+            value: "Any" = importlib.import_module(place)
+            for part in name.split("."):
+                value = getattr(value, part)
+            return value
+        except (ImportError, AttributeError) as problem:
+            error = problem
+    assert error is not None
+    raise error
+
+
+class Unpickler(pickle.Unpickler):
+    """Finds what has moved, too."""
+
+    def find_class(self, module: str, name: str) -> "Any":
+        """Return what a name means."""
+        if len(places(module)) > 1:
+            return resolve(module, name)
+        return super().find_class(module, name)
