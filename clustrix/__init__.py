@@ -62,6 +62,7 @@ if TYPE_CHECKING:
         StagingError,
         SubmitRejected,
         TransportError,
+        ValueGone,
     )
     from clustrix_core.model import JobState
     from clustrix_core.resources import Resources
@@ -106,6 +107,7 @@ __all__ = [
     "StagingError",
     "SubmitRejected",
     "TransportError",
+    "ValueGone",
     "__version__",
     "checkpoint",
     "cluster",

@@ -137,6 +137,13 @@ class Engine:
         """Deliver the outcomes of a job of any process of this user: those that are here, the rest as they come."""
         return reading.attach(self, job, deliver)
 
+    def keep(self, flight: Flight) -> bool:
+        """Leave the value of a job on its cluster, until it is cleaned; False where its files may be gone already."""
+        if not self.journal.keep(flight.spec.id):
+            return False
+        flight.inbox.leave = True
+        return True
+
     def cancel(self, flight: Flight) -> bool:
         """End a job. True once the scheduler took it, or before it ever got there; False when it was over."""
         if flight.entry.phase in (OVER, REFUSED) or flight.complete:

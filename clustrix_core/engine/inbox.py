@@ -54,6 +54,7 @@ class Inbox:
         self.unreadable = False
         self.waiting = False  # for blobs that the last records name
         self.leave = False  # values are left where they are
+        self.size = 0  # of the pickle of the last value
         self._shelf = blobs.Shelf(str(mirror))
         self._mirror, self._job, self._calls = mirror, job, calls
         self._signer = records.Signer(bytes.fromhex(key), job)
@@ -155,8 +156,10 @@ class Inbox:
         if kind == "again":
             self.again[call] = _round_and_task(header["run"])
             return
+        if kind == "value":
+            self.size = values.size(file, record)
         if self._stays(record):
-            yield call, values.left(file, record), None
+            yield call, values.Left(self.size), None
             return
         value, error = self._outcome(str(kind), file, record, path)
         if error is not None and not self.raised:

@@ -30,10 +30,9 @@ def ask(paths: list[Path]) -> None:
         path.touch(0o600)
 
 
-def left(file: BinaryIO, record: records.Record) -> Left:
-    """Return what stands for the value of a record."""
-    whole = sum(size for size in record.sizes if not size & NAMED)
-    return Left(whole + sum(size for _, size in _named(file, record)))
+def size(file: BinaryIO, record: records.Record) -> int:
+    """Return how many bytes the value of a record takes, what its blobs hold included."""
+    return sum(size for size in record.sizes if not size & NAMED) + sum(size for _, size in _named(file, record))
 
 
 def _named(file: BinaryIO, record: records.Record) -> Iterator[tuple[str, int]]:
@@ -46,4 +45,4 @@ def _named(file: BinaryIO, record: records.Record) -> Iterator[tuple[str, int]]:
                 raise records.ForgedRecord(str(error)) from error
 
 
-__all__ = ["Left", "ask", "lacking", "left"]
+__all__ = ["Left", "ask", "lacking", "size"]

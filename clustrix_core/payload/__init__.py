@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 from clustrix_core import __version__
 from clustrix_core.entry import error_data, error_from
-from clustrix_core.errors import CannotTravel, DependencyFailed, PayloadError
+from clustrix_core.errors import CannotTravel, DependencyFailed, PayloadError, ValueGone
 from clustrix_core.payload import modules, reached, references, source, suspects
 from clustrix_core.payload.outgoing import BLOBS, Outgoing, needs
 from clustrix_core.payload.pickler import parts_of
@@ -122,7 +122,9 @@ def pack_by_value(
     store = Outgoing(path)
     with modules.by_value(), pickling.Deep(), reached.noting() as found, store, path.open("wb") as file:
         # Apart from the function constants are loaded for each call afresh; there is no need for that without any.
-        head = _dump(function if constants else (function, {}), "the function", lambda: suspects.of_function(function))
+        with references.by(None):
+            whole: Any = function if constants else (function, {})
+            head = _dump(whole, "the function", lambda: suspects.of_function(function))
         with references.by(refer):
             what = "the constants"
             rest = _dump(dict(constants), what, lambda: suspects.of_constants(constants)) if constants else None
@@ -145,7 +147,7 @@ def _dump(value: Any, what: str, suspected: Callable[[], Iterator[suspects.Suspe
     """Pickle a value; where that fails, say which of those ``suspected`` is to blame."""
     try:
         return parts_of(value)
-    except DependencyFailed:
+    except (DependencyFailed, ValueGone):
         raise
     except Exception as error:  # pickling runs anybody's code
         reason = error.args[0] if isinstance(error, PayloadError) else error

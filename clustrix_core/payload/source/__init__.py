@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from clustrix_core.errors import CannotTravel, ClustrixError, DependencyFailed
+from clustrix_core.errors import CannotTravel, ClustrixError, DependencyFailed, ValueGone
 from clustrix_core.payload import reached, references
 from clustrix_core.payload.outgoing import Outgoing
 from clustrix_core.payload.source import pickler
@@ -59,7 +59,7 @@ def pack(
 def _dump(value: Any, what: str, named: Sequence[tuple[str, Any]], reach: Reach) -> Parts:
     try:
         return pickler.dump(value, reach.plan.protocol, reach, apart=True)
-    except DependencyFailed:
+    except (DependencyFailed, ValueGone):
         raise
     except Exception as error:  # pickling runs anybody's code
         name, culprit, why = pickler.why_not(named, reach.plan.protocol, reach) or (what, value, error)

@@ -41,6 +41,7 @@ _ERRORS = (
     "StagingError",
     "SubmitRejected",
     "TransportError",
+    "ValueGone",
 )
 _FILES = (
     "cluster_count_files",
