@@ -119,8 +119,8 @@ def _deliver_known(engine: Engine, flight: Flight) -> None:
         data = known.get(call) or entry.ends.get("*")
         if data is None and entry.phase not in (OVER, REFUSED):
             continue
-        gone = f"the results of job {entry.id} are no longer on this machine"
-        flight.settle(call, error_from(data) if data else JobLost(gone, job=entry.id))
+        gone = JobLost(f"the results of job {entry.id} are no longer on this machine", job=entry.id)
+        flight.settle(call, error_from(data) if data else flight.inbox.forged or gone)
 
 
 __all__ = ["attach", "catch_up", "finish_orphans", "wait_for_owner"]

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import pickle
 import stat
-from collections.abc import Sequence
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +16,10 @@ import numpy as np
 import pytest
 
 import clustrix
-from clustrix import CannotTravel, ClusterConfig, PayloadError, cluster
+from clustrix import CannotTravel, ClusterConfig, ForgedResult, PayloadError, ValueGone, cluster
 from clustrix_core.api import session
 from clustrix_core.api.cleaning import clean, finished
+from clustrix_core.engine import places
 from clustrix_core.transport.counting import Counting
 from tests.real.onlooker import Onlooker, until
 
@@ -205,7 +209,7 @@ def test_a_file_that_changes_before_it_is_sent(there: ClusterConfig, tmp_path: P
     file = tmp_path / "log"
     file.write_bytes(b"x" * 8 * MB)
     engine = session.engine()
-    with engine.uploads._locks[engine_place(there)]:
+    with engine.uploads._locks[places.place(there)]:
         job = cluster(os.path.getsize).submit(clustrix.File(file))
         until(lambda: not job.running(), "it waits")
         file.write_bytes(os.urandom(8 * MB))
@@ -213,7 +217,220 @@ def test_a_file_that_changes_before_it_is_sent(there: ClusterConfig, tmp_path: P
         job.result(60)
 
 
-def engine_place(settings: ClusterConfig) -> str:
-    from clustrix_core.engine import places
+# ---------------------------------------------------------------- values
 
-    return places.place(settings)
+
+@cluster
+def make(count: int, go: str | None = None) -> Any:
+    import os
+    import time
+
+    import numpy
+
+    while go and not os.path.exists(go):
+        time.sleep(0.05)
+    return {"array": numpy.arange(float(count)), "note": "x"}
+
+
+@cluster
+def total(value: Any, more: Any = 0) -> float:
+    value["array"][0] += 1  # it can be written to, and nobody else sees it
+    return float(value["array"].sum()) + more
+
+
+@cluster
+def report(text: str) -> Any:
+    import os
+    import tempfile
+
+    import clustrix
+
+    os.chdir(tempfile.mkdtemp())
+    with open("out.txt", "w") as out:
+        out.write(text)
+    os.makedirs("plots/deep")
+    with open("plots/deep/a.bin", "wb") as out:
+        out.write(b"y" * (3 << 20))
+    return [clustrix.File("out.txt"), {"all": clustrix.Folder("plots")}]
+
+
+@cluster
+def look(value: Any) -> tuple[str, int]:
+    file, more = value
+    return file.path.read_text(), sum(path.stat().st_size for path in more["all"].path.rglob("*") if path.is_file())
+
+
+SUM = sum(range(2 * MB))  # of 16 MB
+
+
+def test_large_values_come_and_can_be_written_to(with_numpy: None, wire: list[Counting]) -> None:
+    for value in (make(2 * MB), *make.map([2 * MB, 3])):
+        value["array"][0] = 5
+        assert value["note"] == "x" and value["array"][:3].tolist() == [5, 1, 2]
+    assert 32 * MB < sum(one.received for one in wire) < 34 * MB
+
+
+def test_files_and_folders_come_back(there: ClusterConfig, home: Path) -> None:
+    first = report.submit("written there")
+    assert look.submit(first).result(60) == ("written there", 3 * MB)
+    file, more = first.result(60)
+    assert (file.name, file.path.read_text()) == ("out.txt", "written there")
+    assert (more["all"].path / "deep" / "a.bin").read_bytes() == b"y" * 3 * MB
+    assert home in file.path.parents
+    assert look((file, more)) == ("written there", 3 * MB)
+
+
+def test_a_value_that_is_kept_there_goes_from_job_to_job(
+    with_numpy: None, wire: list[Counting], client: Callable[..., str], tmp_path: Path
+) -> None:
+    job = make.submit(2 * MB)
+    kept = job.result(60, keep=True)
+    assert job.id in repr(kept) and "16.8 MB" in repr(kept) and len(pickle.dumps(kept)) < 300
+    assert total(kept) == total(job) == SUM + 1
+    assert list(total.map([kept, kept], more=2)) == [SUM + 3] * 2
+    assert sum(one.sent + one.received for one in wire) < MB
+    (tmp_path / "kept").write_bytes(pickle.dumps(kept))
+    code = "import pickle, sys; print(len(pickle.load(open(sys.argv[1], 'rb')).result()['array']))"
+    assert int(client("-c", code, tmp_path / "kept")) == 2 * MB  # later, and in another process
+    assert kept.result()["array"].sum() == job.result()["array"].sum() == SUM
+
+
+def test_what_becomes_of_a_value_that_is_kept(with_numpy: None, onlooker: Onlooker) -> None:
+    job = make.submit(2 * MB)
+    kept = job.result(60, keep=True)
+    directory = onlooker.directory(job)
+    assert make(3)["note"] == "x"  # the next look removes what may go
+    assert directory.exists()
+    with pytest.raises(CannotTravel, match=r"'kept'.*uses, is a job"):
+        total(lambda: kept)
+    with pytest.raises(CannotTravel, match="is a job of this process"):
+        cluster(lambda: kept)()
+    clean(finished(session.engine().journal))
+    assert not directory.exists()
+    for again in (kept.result, lambda: total(kept)):
+        with pytest.raises(ValueGone, match="its job was cleaned"):
+            again()
+    over = make.submit(3)
+    over.result(60)
+    until(lambda: not onlooker.directory(over).exists(), "its directory is removed", 20)
+    with pytest.raises(ValueGone, match="it was over before"):
+        over.result(keep=True)
+    with pytest.raises(ZeroDivisionError):
+        cluster(lambda: 1 // 0).submit().result(60, keep=True)
+
+
+@pytest.mark.parametrize("place", ["local"], indirect=True)
+def test_a_value_that_is_kept_elsewhere(with_numpy: None, tmp_path: Path) -> None:
+    kept = make.submit(3).result(60, keep=True)
+    other = ClusterConfig(name="other", backend="local", work_dir=str(tmp_path / "other"))
+    with pytest.raises(CannotTravel, match="is not where this call runs"):
+        total.options(cluster=other)(kept)
+    assert total.options(cluster=other)(kept.result()) == 4
+
+
+@pytest.mark.parametrize("place", ["local", "slurm"], indirect=True)
+def test_a_large_value_that_was_changed_is_not_loaded(with_numpy: None, onlooker: Onlooker, tmp_path: Path) -> None:
+    job = make.submit(2 * MB)
+    kept = job.result(60, keep=True)
+    (blob,) = onlooker.directory(job).glob("value-*")
+    blob.chmod(0o600)
+    with blob.open("r+b") as file:
+        file.write(b"forged")
+    with pytest.raises(ForgedResult, match="not loaded"):
+        kept.result()
+    with pytest.raises(PayloadError, match="is damaged"):
+        total(kept)
+
+
+@pytest.mark.parametrize("place", ["local"], indirect=True)
+def test_a_large_value_of_a_client_that_died(
+    with_numpy: None, client: Callable[..., str], onlooker: Onlooker, tmp_path: Path
+) -> None:
+    go = tmp_path / "go"
+    script = tmp_path / "dies.py"
+    script.write_text(
+        "import os, sys\nfrom tests.real.test_data import make\njob = make.submit(2 << 20, sys.argv[1])\n"
+        "import time\nwhile not job._flight.handle: time.sleep(0.05)\nprint(job.id, flush=True)\nos._exit(0)\n"
+    )
+    root = str(Path(__file__).parents[2])
+    client.environment["PYTHONPATH"] = os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])  # type: ignore[attr-defined]
+    job = client(script, go).strip()
+    go.touch()
+    work = onlooker.work_dir / "jobs" / job[:2] / job
+    until(lambda: (work / "status-0.0").exists(), "it has ended", 60)
+    for _ in range(2):  # looking brings no large values, and lets nothing be removed
+        client("-m", "clustrix_core.cli", "jobs")
+        assert list(work.glob("value-*"))
+    found: Any = clustrix.get_job(job)
+    assert found.result(60)["array"].sum() == SUM
+
+
+# ---------------------------------------------------------------- memory, and clients side by side
+
+PEAK = """
+import numpy as np
+import clustrix
+
+def high():  # ru_maxrss begins with that of the process that has started this one
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
+
+@clustrix.cluster(memory="1GB")
+def takes(array):
+    return float(array.sum()), high()
+
+@clustrix.cluster(memory="1GB")
+def makes(count):
+    import numpy
+    return numpy.ones(count), high()
+
+COUNT = {count}
+_, small = takes(np.ones(1000))
+makes(1000)
+before = high()
+array = np.random.default_rng(1).random(COUNT)
+total, big = takes(array)
+assert abs(total - float(array.sum())) < 1e-6 * total
+sent = high() - before
+del array
+value, _ = makes(COUNT)
+print((big - small) / (8 * COUNT), sent / (8 * COUNT), (high() - before) / (8 * COUNT))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["local", "slurm"], indirect=True)
+def test_memory_is_that_of_the_data(with_numpy: None, client: Callable[..., str], tmp_path: Path) -> None:
+    script = tmp_path / "peak.py"
+    script.write_text(PEAK.replace("{count}", str(27 * MB)))  # 226 MB
+    over_there, sent, received = map(float, client(script).split())
+    assert 0.9 < over_there <= 1.2
+    assert 0.9 < sent <= 1.2
+    assert 0.9 < received <= 1.2
+
+
+TWO = """
+import sys
+import numpy as np
+import clustrix
+
+@clustrix.cluster
+def last(array):
+    return float(array[-1])
+
+print(last(np.random.default_rng(int(sys.argv[1])).random(4 << 20)))
+"""
+
+
+def test_two_clients_that_send_the_same_at_once(
+    with_numpy: None, client: Callable[..., str], tmp_path: Path, onlooker: Onlooker
+) -> None:
+    script = tmp_path / "two.py"
+    script.write_text(TWO)
+    homes = [{**client.environment, "CLUSTRIX_HOME": str(tmp_path / f"home{n}")} for n in range(3)]  # type: ignore[attr-defined]
+    argv = [sys.executable, str(script), str(os.getpid() + 1)]
+    running = [subprocess.Popen(argv, env=home, stdout=subprocess.PIPE, text=True) for home in homes]
+    said = {one.communicate(timeout=100)[0] for one in running}
+    array = np.random.default_rng(os.getpid() + 1).random(4 << 20)
+    assert said == {f"{array[-1]}\n"}
+    assert (blobs(onlooker) / hashlib.sha256(array.tobytes()).hexdigest()).stat().st_size == array.nbytes
