@@ -16,6 +16,7 @@ import pythons
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "python-versions.md"
+NOT_RUN = "not run"
 BEGIN, END = "<!-- what the test said -->\n", "<!-- end -->\n"
 
 
@@ -47,26 +48,28 @@ def table(rows: list[dict[str, str]]) -> str:
     """Return the combinations: a row for each Python there and case, a column for each Python here."""
     here = sorted({row["here"] for row in rows}, key=_order)
     there = sorted({row["there"] for row in rows}, key=_order)
-    cases = list(dict.fromkeys(row["case"] for row in rows))
+    # In the order of the last combination, which has them all.
+    cases = [row["case"] for row in rows if (row["here"], row["there"]) == (here[-1], there[-1])]
     known = {(row["here"], row["there"], row["case"]): row["outcome"] for row in rows}
     lines = [f"| there | case | {' | '.join(f'{one} here' for one in here)} |", f"|---|---|{'---|' * len(here)}"]
     for other in there:
         for case in cases:
             cells = [_word(known.get((one, other, case))) for one in here]
-            lines.append(f"| {other} | {case} | {' | '.join(cells)} |")
+            if {*cells} != {NOT_RUN}:
+                lines.append(f"| {other} | {case} | {' | '.join(cells)} |")
     return "\n".join([_versions(), *lines, ""])
 
 
 def _word(outcome: str | None) -> str:
-    return "not run" if outcome is None else outcome.partition(":")[0]
+    return NOT_RUN if outcome is None else outcome.partition(":")[0]
 
 
 def _versions() -> str:
     said = "import sys, numpy; print('{}.{}.{} with numpy {}'.format(*(sys.version_info[:3] + (numpy.__version__,))))"
     plain = "import sys; print('{}.{}.{}'.format(*sys.version_info[:3]))"
     found = [
-        subprocess.check_output([python, "-c", said if pythons.has_numpy(python) else plain], text=True).strip()
-        for python in pythons.environments().values()
+        subprocess.check_output([python, "-c", said if minor in pythons.numpy() else plain], text=True).strip()
+        for minor, python in pythons.environments().items()
     ]
     return f"Run with Python {', '.join(found)}.\n"
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 REFUSED = 71
 _WAYS = {
-    "dataclasses": "It came with Python 3.7; its backport can be installed there: pip install dataclasses",
-    "contextvars": "It came with Python 3.7; its backport can be installed there: pip install contextvars",
+    "dataclasses": "It came with Python 3.7; its backport would do, as in environment: [dataclasses]",
+    "contextvars": "It came with Python 3.7; its backport would do, as in environment: [contextvars]",
 }
 
 

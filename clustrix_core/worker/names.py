@@ -1,4 +1,4 @@
-"""The names in pickles: which ones a stream holds, and where what they mean is on this version of Python.
+"""The names in pickles: where what they mean is on this version of Python.
 
 A class that has moved between versions is pickled by the name that it has where it is pickled: ``pathlib.PosixPath`` is
 ``pathlib._local.PosixPath`` to Python 3.13, what numpy 1 calls ``numpy.core`` is ``numpy._core`` to numpy 2.
@@ -6,13 +6,10 @@ A class that has moved between versions is pickled by the name that it has where
 
 import importlib
 import pickle
-import pickletools
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Dict, List, Optional, Set, Tuple
-
-    Name = Tuple[str, str]
+    from typing import Any, Optional, Tuple
 
 # Prefixes of modules, and where to look instead, in this order. numpy 2 still knows ``numpy.core``, and warns.
 _MOVED = (
@@ -20,34 +17,6 @@ _MOVED = (
     ("numpy._core", ("numpy._core", "numpy.core")),
     ("numpy.core", ("numpy._core", "numpy.core")),
 )
-_TEXTS = ("SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "UNICODE")
-
-
-def found_in(stream: bytes) -> "Set[Name]":
-    """Return the (module, name) of everything that a pickle refers to by name. Nothing is loaded."""
-    found: "Set[Name]" = set()
-    pushed: "List[Optional[str]]" = []
-    memo: "Dict[Any, Optional[str]]" = {}
-    for code, argument, _ in pickletools.genops(stream):
-        name = code.name
-        if name in _TEXTS:
-            pushed.append(argument)
-        elif name in ("GLOBAL", "INST"):
-            module, _, attribute = str(argument).partition(" ")
-            found.add((module, attribute))
-        elif name == "STACK_GLOBAL":
-            if None in pushed[-2:] or len(pushed) < 2:
-                raise pickle.UnpicklingError("a name in a pickle is not written plainly")
-            found.add((str(pushed[-2]), str(pushed[-1])))
-            pushed.append(None)
-        elif name in ("MEMOIZE", "PUT", "BINPUT", "LONG_BINPUT"):
-            memo[len(memo) if name == "MEMOIZE" else argument] = pushed[-1] if pushed else None
-        elif name in ("GET", "BINGET", "LONG_BINGET"):
-            pushed.append(memo.get(argument))
-        elif name not in ("FRAME", "PROTO"):
-            pushed.append(None)
-        del pushed[:-2]
-    return found
 
 
 def places(module: str) -> "Tuple[str, ...]":

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import collections
+import copyreg
 import dataclasses
 import io
 import itertools
 import json
 import pathlib
 import pickle
+import pickletools
 import subprocess
 import sys
 import textwrap
@@ -25,13 +27,13 @@ from hypothesis import strategies as st
 from clustrix_core import payload
 from clustrix_core.errors import CannotTravel, PayloadError
 from clustrix_core.payload import source
-from clustrix_core.payload.source import scopes, text
+from clustrix_core.payload.source import opcodes, scopes, text
 from clustrix_core.worker import names, pickling, trees
 from tests.unit.worker.jobdir import JobDir, interpreters
 
 NUMBERS = itertools.count()
 OTHERS = [python for version, python in interpreters().items() if version != "{}.{}".format(*sys.version_info)]
-OLDEST, NEWEST = OTHERS[0], OTHERS[-1]
+OLDEST, NEWEST = (OTHERS or [sys.executable])[0], (OTHERS or [sys.executable])[-1]  # source is for any
 
 
 @pytest.fixture
@@ -328,6 +330,17 @@ def test_the_target_says_what_it_does_not_take(write: Any, tmp_path: Path) -> No
     assert admit(tmp_path, OLDEST, module.f, Path("/")) == ""
 
 
+def test_the_modules_that_it_reaches_are_told(write: Any, tmp_path: Path) -> None:
+    """What is to be installed follows from them."""
+    write("import pluggy\ndef g(): import click.testing\n", "reaches")
+    module = write("import cloudpickle\nfrom rich import box\nfrom reaches import g\ndef f(x): return box, g, x\n")
+    folder = tmp_path / "payload"
+    value = __import__("yaml").YAMLError("no")
+    found = source.pack(folder, tmp_path / "source", module.f, [((value,), {})], {}, None, (3, 9))
+    assert {"rich.box", "click.testing", "yaml.error"} <= found
+    assert not any(name.startswith(("pluggy", "cloudpickle")) for name in found), "the function does not need them"
+
+
 # -- which of both is sent
 
 
@@ -416,7 +429,7 @@ def test_every_name_in_a_pickle_is_seen(protocol: int) -> None:
         stream = pickle.dumps(value, protocol)
         spy = Spy(io.BytesIO(stream))
         spy.load()
-        assert names.found_in(stream) == spy.seen
+        assert opcodes.globals_in(stream) == spy.seen
 
 
 def test_what_has_moved_is_found() -> None:
@@ -427,6 +440,54 @@ def test_what_has_moved_is_found() -> None:
     with pytest.raises((ImportError, AttributeError), match="nothing_like_it"):
         names.resolve("pathlib._local", "nothing_like_it")
     assert names.places("numpy.core.multiarray") == ("numpy._core.multiarray", "numpy.core.multiarray")
+
+
+def by_pickletools(stream: bytes) -> set[tuple[str, str]]:
+    """Return the names as pickletools reads them; slowly."""
+    found, pushed, memo = set(), [""], []
+    for opcode, argument, _ in pickletools.genops(stream):
+        if opcode.name == "STACK_GLOBAL":
+            found.add((pushed[-2], pushed[-1]))
+        if opcode.name == "MEMOIZE":
+            memo.append(pushed[-1])
+        elif opcode.name in ("BINGET", "LONG_BINGET"):
+            pushed.append(memo[argument])
+        elif opcode.name not in ("PROTO", "FRAME"):
+            pushed.append(argument if isinstance(argument, str) else "")
+    return found
+
+
+NAMED = st.sampled_from([Plain, Plain(), Path("/a"), len, collections.deque, collections.OrderedDict(a=Plain)])
+ATOMS = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(max_size=300) | NAMED
+NESTED = st.recursive(
+    ATOMS, lambda inner: st.lists(inner) | st.tuples(inner, inner) | st.dictionaries(st.text(), inner)
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(NESTED, st.sampled_from([4, 5]))
+def test_names_are_found_as_pickletools_finds_them(value: Any, protocol: int) -> None:
+    stream = pickle.dumps([value, [value], {"x" * 300: value}], protocol)
+    assert opcodes.globals_in(stream) == by_pickletools(stream)
+
+
+@pytest.mark.parametrize("protocol", [0, 2])
+def test_an_older_protocol_is_none_of_ours(protocol: int) -> None:
+    with pytest.raises(pickle.PicklingError, match="old protocol"):
+        opcodes.globals_in(pickle.dumps(Path("/a"), protocol))
+
+
+class Numbered:
+    pass
+
+
+def test_a_class_that_goes_by_a_number_of_this_process() -> None:
+    copyreg.add_extension(__name__, "Numbered", 4711)
+    try:
+        with pytest.raises(pickle.PicklingError, match="extension code"):
+            opcodes.globals_in(pickle.dumps(Numbered(), 4))
+    finally:
+        copyreg.remove_extension(__name__, "Numbered", 4711)
 
 
 # -- hostile source

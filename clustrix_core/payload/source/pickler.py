@@ -11,7 +11,8 @@ from types import FunctionType, ModuleType
 from typing import Any, Protocol
 
 from clustrix_core.errors import CannotTravel
-from clustrix_core.worker import exceptions, names, pickling, sources
+from clustrix_core.payload.source import opcodes
+from clustrix_core.worker import exceptions, pickling, sources
 from clustrix_core.worker.parts import Parts
 
 
@@ -38,7 +39,7 @@ def dump(value: Any, protocol: int, reached: Reached, apart: bool = False) -> Pa
     keep = pickling.keeper(parts) if apart and protocol >= 5 else None
     Pickler(out, protocol, keep, reached).dump(value)
     stream = out.getvalue()
-    for module, name in names.found_in(stream):
+    for module, name in opcodes.globals_in(stream):
         reached.refer(module, name)
     parts.stream.append(stream)
     return parts

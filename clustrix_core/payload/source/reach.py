@@ -13,12 +13,12 @@ from typing import Any
 
 from clustrix_core.errors import CannotTravel, ClustrixError
 from clustrix_core.payload import reached
-from clustrix_core.payload.source import genuine, pickler, scopes, text
+from clustrix_core.payload.source import genuine, opcodes, pickler, scopes, text
 from clustrix_core.payload.source.plan import STANDARD, Plan, Whole
 from clustrix_core.payload.source.scopes import Piece
 from clustrix_core.payload.source.text import Text
 from clustrix_core.reach import own
-from clustrix_core.worker import names, trees
+from clustrix_core.worker import trees
 from clustrix_core.worker.parts import Parts
 
 _ABSENT = object()
@@ -174,7 +174,7 @@ class Reach:
         why: object = "nothing in sight says what it is made of"
         try:
             parts = pickler.dump(value, self.plan.protocol, self)
-            if (module, name) not in names.found_in(b"".join(parts.stream)):
+            if (module, name) not in opcodes.globals_in(b"".join(parts.stream)):
                 return line, self._keep(name, parts)
         except ClustrixError:
             raise
