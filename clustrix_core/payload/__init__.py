@@ -14,7 +14,7 @@ from clustrix_core import __version__
 from clustrix_core.entry import error_data, error_from
 from clustrix_core.errors import CannotTravel, DependencyFailed, PayloadError, ValueGone
 from clustrix_core.payload import modules, reached, references, source, suspects
-from clustrix_core.payload.outgoing import BLOBS, Outgoing, needs
+from clustrix_core.payload.outgoing import BLOBS, Outgoing, held_in, needs
 from clustrix_core.payload.pickler import parts_of
 from clustrix_core.worker import payloads, pickling
 from clustrix_core.worker.blobs import Shelf
@@ -23,6 +23,7 @@ from clustrix_core.worker.parts import Parts, places
 VERSION = __version__
 _SMALL_SOURCE = 200_000  # bytes of source that travel for tracebacks
 
+_ONCE = 64 << 20  # bytes of data that are packed twice where nobody knows yet for which Python
 HERE = sys.version_info[:2]
 # In one directory: what the same minor version takes, or what any other does (with its file ``source``), or why not.
 _BY_VALUE, _AS_SOURCE, _PLAN, _REFUSAL = "payload", "payload-source", "source", "refused"
@@ -85,7 +86,7 @@ def pack(
         return found
     for name in (_AS_SOURCE, _PLAN, _REFUSAL):
         (directory / name).unlink(missing_ok=True)
-    if python is None and needs(directory / _BY_VALUE).exists():
+    if python is None and held_in(directory) > _ONCE:
         (directory / _REFUSAL).write_text(json.dumps(error_data(_unknown_python())), "utf-8")
         return found
     try:

@@ -76,4 +76,9 @@ def needs(payload: Path) -> Path:
     return payload.with_name(f"{payload.name}-needs")
 
 
-__all__ = ["BLOBS", "Outgoing", "needs"]
+def held_in(directory: Path) -> int:
+    """Return how many bytes of blobs lie in a directory with payloads; files that are sent from elsewhere do not."""
+    return sum(path.stat().st_size for path in (directory / BLOBS).glob("*") if not path.is_symlink())
+
+
+__all__ = ["BLOBS", "Outgoing", "held_in", "needs"]

@@ -81,6 +81,8 @@ def load(file: "BinaryIO", places: "Sequence[Tuple[int, int]]", shelf: "Optional
 
 
 def _unpickled(stream: "BinaryIO", buffers: "Iterator[Any]", apart: bool) -> "Any":
+    # Before Python 3.8 there are no buffers: what lies beside the stream is files then.
+    apart = apart and PROTOCOL >= 5
     return (names.Unpickler(stream, buffers=buffers) if apart else names.Unpickler(stream)).load()
 
 

@@ -17,11 +17,16 @@ import pytest
 
 import clustrix
 from clustrix import CannotTravel, ClusterConfig, ForgedResult, PayloadError, ValueGone, cluster
+from clustrix_core import config
 from clustrix_core.api import session
 from clustrix_core.api.cleaning import clean, finished
 from clustrix_core.engine import places
 from clustrix_core.transport.counting import Counting
 from tests.real.onlooker import Onlooker, until
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
+
+import interpreters
 
 MB = 1 << 20
 BIG = np.random.default_rng(os.getpid()).random(4 * MB)  # 32 MB that no cluster has seen
@@ -363,6 +368,60 @@ def test_a_large_value_of_a_client_that_died(
         assert list(work.glob("value-*"))
     found: Any = clustrix.get_job(job)
     assert found.result(60)["array"].sum() == SUM
+
+
+@cluster
+def everything(data: Any, things: Any) -> Any:
+    import sys
+
+    import clustrix
+
+    with open(things["file"]) as file:
+        text = file.read()
+    with open("twice.txt", "w") as out:
+        out.write(text * 2)
+    names = sorted(path.name for path in things["folder"].path.rglob("*"))
+    return len(data), names, clustrix.File("twice.txt"), b"z" * (2 << 20), list(sys.version_info[:2])
+
+
+@cluster
+def of_everything(found: Any) -> tuple[str, int]:
+    return found[2].path.read_text(), len(found[3])
+
+
+OTHERS = [minor for minor in interpreters.find(interpreters.OLDEST_WORKER) if minor != sys.version_info[:2]]
+
+
+@pytest.mark.parametrize("place", ["local"], indirect=True)
+@pytest.mark.parametrize("there_runs", [OTHERS[0], OTHERS[-1]] if OTHERS else [], ids=str)
+def test_another_python_over_there(
+    there: ClusterConfig, there_runs: tuple[int, int], tree: Path, wire: list[Counting]
+) -> None:
+    config.configure(python=str(interpreters.find(interpreters.OLDEST_WORKER)[there_runs]))
+    things = {"file": clustrix.File(tree / "plain.txt"), "folder": clustrix.Folder(tree)}
+    for _ in range(2):  # before its Python is known, and after
+        reset(wire)
+        job = everything.submit(b"x" * 3 * MB, things)
+        kept = job.result(60, keep=True)
+        assert of_everything(kept) == ("plain" * 2, 2 * MB)
+    length, names, file, more, version = kept.result()
+    assert (length, len(more), tuple(version)) == (3 * MB, 2 * MB, there_runs)
+    assert names == ["empty", "far", "größe.txt", "plain.txt", "run.sh", "sub", "up"]
+    assert file.path.read_text() == "plain" * 2
+
+
+@pytest.mark.parametrize("place", ["local"], indirect=True)
+def test_file_systems_without_hard_links(
+    with_numpy: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, onlooker: Onlooker
+) -> None:
+    ln = tmp_path / "bin" / "ln"
+    ln.parent.mkdir()
+    ln.write_text("#!/bin/sh\nexit 1\n")
+    ln.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{ln.parent}{os.pathsep}{os.environ['PATH']}")
+    mine = BIG[: 2 * MB] + 3
+    assert spoil(mine)[1] == mine[-1]
+    assert list(spoil.map([mine] * 2)) == [(mine[0] + 1, mine[-1])] * 2
 
 
 # ---------------------------------------------------------------- memory, and clients side by side
