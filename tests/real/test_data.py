@@ -394,13 +394,10 @@ OTHERS = [minor for minor in interpreters.find(interpreters.OLDEST_WORKER) if mi
 
 @pytest.mark.parametrize("place", ["local"], indirect=True)
 @pytest.mark.parametrize("there_runs", [OTHERS[0], OTHERS[-1]] if OTHERS else [], ids=str)
-def test_another_python_over_there(
-    there: ClusterConfig, there_runs: tuple[int, int], tree: Path, wire: list[Counting]
-) -> None:
+def test_another_python_over_there(there: ClusterConfig, there_runs: tuple[int, int], tree: Path) -> None:
     config.configure(python=str(interpreters.find(interpreters.OLDEST_WORKER)[there_runs]))
     things = {"file": clustrix.File(tree / "plain.txt"), "folder": clustrix.Folder(tree)}
     for _ in range(2):  # before its Python is known, and after
-        reset(wire)
         job = everything.submit(b"x" * 3 * MB, things)
         kept = job.result(60, keep=True)
         assert of_everything(kept) == ("plain" * 2, 2 * MB)
