@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from clustrix_core import bundle
@@ -22,17 +23,31 @@ _COLLECT = (
 )
 
 
-def send(files: Mapping[str, Path], cluster: Cluster) -> None:
-    """Send files, by their digests. Those that are there already are not needed twice, and do no harm.
+_HAVE = re.compile(rb"clustrix: have ([0-9a-f]{64})")
 
-    Raises TransportError, and StagingError where one does not fit or is no longer what it was.
+
+def send(files: Mapping[str, Path], cluster: Cluster, arrived: Callable[[str], None]) -> None:
+    """Send files, by their digests, in one exec; ``arrived`` is told of each that is whole over there.
+
+    Those that are there already do no harm. Raises TransportError, and StagingError where one does not fit or is no
+    longer what it was.
     """
+    said = bytearray()
+
+    def listen(data: bytes) -> None:
+        said.extend(data)
+        *lines, rest = said.split(b"\n")
+        for line in lines:
+            if have := _HAVE.fullmatch(line):
+                arrived(have[1].decode())
+        said[:] = rest[-1000:]
+
     load = "; ".join(modules(cluster.resources)) or ":"
     command = (
         f"umask 077; cd -- {where(cluster)} || exit 65; {_OURS}; {{ {load}; }} </dev/null >&2;"
         f" exec {python(cluster)} worker/{bundle.digest()} receive"
     )
-    completed = cluster.transport.run(command, _stream(files))
+    completed = cluster.transport.run(command, _stream(files), listen)
     if completed.returncode == CHANGED:
         raise StagingError(_changed(completed.error), returncode=CHANGED, hint=_AGAIN)
     if completed.returncode:

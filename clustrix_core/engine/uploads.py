@@ -15,7 +15,7 @@ from clustrix_core.model import Cluster
 
 _log = logging.getLogger("clustrix.engine")
 SENDS = 3  # of the same data for one submission: what is gone again after them is removed by somebody
-_TRIES = 5  # connections that may break over one piece
+_TRIES = 5  # connections in a row that may break before a piece has arrived
 _PAUSE = 2.0
 
 
@@ -30,20 +30,25 @@ class Uploads:
         """Send what a submission has just missed. Raises StagingError: there is no job."""
         asked = time.monotonic()
         with self._locks[place]:
-            for digest in missing:
-                if self._sent.get((place, digest), 0.0) > asked:
-                    continue  # by another job that waited for it
-                self._send(digest, directory / digest, cluster)
+            # What was sent since is there: another job has waited for it, too.
+            files = {digest: directory / digest for digest in missing if self._sent.get((place, digest), 0.0) <= asked}
+            self._send(place, files, cluster)
+
+    def _send(self, place: str, files: dict[str, Path], cluster: Cluster) -> None:
+        def arrived(digest: str) -> None:
+            if files.pop(digest, None):
                 self._sent[place, digest] = time.monotonic()
 
-    def _send(self, digest: str, file: Path, cluster: Cluster) -> None:
-        for left in reversed(range(_TRIES)):
+        failures = 0
+        while files:
+            before = len(files)
             try:
-                return blobs.send({digest: file}, cluster)
+                return blobs.send(dict(files), cluster, arrived)
             except TransportError as error:
-                if not left:
+                failures = failures + 1 if len(files) == before else 1
+                if failures == _TRIES:
                     raise StagingError(f"data could not be sent: {error.args[0]}", transient=True) from error
-                _log.info("%s: sending %s again: %s", cluster.name, digest[:16], error)
+                _log.info("%s: sending data again: %s", cluster.name, error)
                 time.sleep(_PAUSE)
 
 

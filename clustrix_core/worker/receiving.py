@@ -13,7 +13,7 @@ CHANGED = 73
 
 
 def receive(stdin: "BinaryIO") -> int:
-    """Take in all that comes. A blob gets its name when it is whole and its digest is right."""
+    """Take in all that comes. A blob gets its name when it is whole and its digest is right; then that is said."""
     os.makedirs("blobs", 0o700, exist_ok=True)
     store = Store("blobs")
     for line in iter(stdin.readline, b""):
@@ -25,6 +25,8 @@ def receive(stdin: "BinaryIO") -> int:
                 if not new.done(digest):
                     sys.stderr.write("%s bytes that were to be %s are not\n" % (length, digest))
                     return CHANGED
+            sys.stdout.write("clustrix: have %s\n" % digest)
+            sys.stdout.flush()
         except OSError as error:  # a full disk
             sys.stderr.write("%s\n" % error)
             return 65

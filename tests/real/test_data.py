@@ -21,6 +21,7 @@ from clustrix_core import config
 from clustrix_core.api import session
 from clustrix_core.api.cleaning import clean, finished
 from clustrix_core.engine import places
+from clustrix_core.engine.again import retry
 from clustrix_core.transport.counting import Counting
 from tests.real.onlooker import Onlooker, until
 
@@ -49,6 +50,20 @@ def reset(wire: Sequence[Counting]) -> None:
 def spoil(array: Any, by: float = 1) -> tuple[float, float]:
     array[0] += by
     return float(array[0]), float(array[-1])
+
+
+@cluster
+def first_time(array: Any, file: Any, name: str) -> tuple[float, str]:
+    """Raises in the first job that runs it under this name."""
+    import os
+    import tempfile
+
+    mark = os.path.join(tempfile.gettempdir(), "clustrix-first-" + name)
+    if not os.path.exists(mark):
+        open(mark, "w").close()
+        1 // 0  # noqa: B018
+    os.unlink(mark)
+    return float(array[-1]), file.path.read_text()
 
 
 @cluster
@@ -82,6 +97,39 @@ def test_all_tasks_share_one_file(with_numpy: None, onlooker: Onlooker, wire: li
     run = inode.options(max_parallel=2, chunk=1).map([BIG] * 4, range(4))
     assert len({tuple(inodes) for _, inodes in run}) == 1
     assert sum("clustrix: staged" in command for one in wire for command in one.commands) <= 2
+
+
+def test_many_pieces_are_sent_in_one_go(with_numpy: None, wire: list[Counting]) -> None:
+    arrays = [BIG[: MB // 4] + number + 10 for number in range(40)]
+    assert [value for value, _ in spoil.map(arrays)] == [array[0] + 1 for array in arrays]
+    commands = [command for one in wire for command in one.commands]
+    assert sum(command.endswith(" receive") for command in commands) == 1
+    assert sum("clustrix: staged" in command for command in commands) == 2
+
+
+def test_a_client_that_dies_and_a_job_that_is_tried_again(
+    with_numpy: None, client: Callable[..., str], tmp_path: Path
+) -> None:
+    script, file = tmp_path / "dies.py", tmp_path / "small"
+    script.write_text(
+        "import os, sys, clustrix, numpy\nfrom tests.real.test_data import first_time\n"
+        "job = first_time.submit(numpy.arange(400_000.0), clustrix.File(sys.argv[1]), sys.argv[2])\n"
+        "print(job.id, flush=True)\nos._exit(0)\n"
+    )
+    file.write_text("x")
+    root = str(Path(__file__).parents[2])
+    client.environment["PYTHONPATH"] = os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])  # type: ignore[attr-defined]
+    job: Any = clustrix.get_job(client(script, file, f"{os.getpid()}.{there_name(tmp_path)}").strip())
+    with pytest.raises(ZeroDivisionError):
+        job.result(90)
+    again: Any = clustrix.Job()
+    engine = session.engine()
+    again._bind(engine, retry(engine, job.id, again._deliver))
+    assert again.result(90) == (399_999.0, "x")
+
+
+def there_name(path: Path) -> str:
+    return hashlib.sha256(str(path).encode()).hexdigest()[:8]
 
 
 def test_a_job_holds_its_data_and_clean_removes_what_nobody_needs(with_numpy: None, onlooker: Onlooker) -> None:
