@@ -45,6 +45,7 @@ def main() -> int:
 def measure(bed: slurm.SlurmBed, rounds: int, size: int) -> int:
     """Print the figures; return 1 where one is above its bound."""
     from clustrix import ClusterConfig, cluster
+    from clustrix_core.api import session
 
     work = f"~/bench-data-{os.getpid()}"
     there = ClusterConfig(backend="ssh", host=bed.alias, ssh_config=str(bed.ssh_config), work_dir=work)
@@ -77,6 +78,7 @@ def measure(bed: slurm.SlurmBed, rounds: int, size: int) -> int:
 
     length(b"")  # the first contact
     said = [once(bytearray(os.urandom(size))) for _ in range(rounds)]
+    session.close()
     subprocess.run([*ssh, f"rm -rf bench-floor {work}"], check=True)
     found = {what: [one[what] for one in said] for what in said[0]}
     for what, figures in found.items():

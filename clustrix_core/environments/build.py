@@ -161,7 +161,16 @@ class _Talk:
             environment=self.key,
             reason=self.failed,
             log=self._log[-_TAIL:],
-            hint=f"Correct what it lists. Its whole log: clustrix env show {self.key} --log",
+            hint=f"{self._advice()} Its whole log: clustrix env show {self.key} --log",
+        )
+
+    def _advice(self) -> str:
+        site = self.cluster.site
+        if self.recipe.version or site is None or site.python == sys.version_info[:2]:
+            return "Correct what it lists."
+        return (
+            "The Python over there is {}.{}: versions that are here may not exist for it. Name those that do, "
+            'as environment: ["numpy>=1.19"].'.format(*site.python)
         )
 
 

@@ -103,18 +103,24 @@ def test_a_refusal_comes_before_there_is_a_job(function: Any, said: list[str], t
 
 
 def test_an_environment_for_another_python(tmp_path: Path, home: Path) -> None:
-    """It is made of the Python over there, which need not know the pip that is brought along."""
-    wheels = [houses.wheel(tmp_path / "wheels", "moss", "def grow(n):\n    return n + 1\n")]
+    """It is made of the Python over there, which need not know the pip that is brought along; backports count."""
+    wheels = [
+        houses.wheel(tmp_path / "wheels", "moss", "def grow(n):\n    return n + 1\n"),
+        houses.wheel(tmp_path / "wheels", "dataclasses", "def dataclass(cls):\n    return cls\n"),
+    ]
 
     def grown(n: int) -> Any:
         import sys
+        from dataclasses import dataclass
 
         import moss
+
+        assert dataclass
 
         return moss.grow(n), list(sys.version_info[:2]), sys.prefix
 
     index = houses.index(tmp_path / "simple", wheels)
-    place = elsewhere(tmp_path, environment=("moss",), manager="pip", index=index)
+    place = elsewhere(tmp_path, environment=("moss", "dataclasses"), manager="pip", index=index)
     value, version, prefix = cluster(grown).options(cluster=place)(1)
     assert (value, tuple(version)) == (2, OTHER_MINOR) and "/envs/" in prefix
     (facts,) = [json.loads(path.read_text("utf-8")) for path in (tmp_path / "work").glob("envs/*/complete")]

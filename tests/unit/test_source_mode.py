@@ -24,8 +24,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from clustrix_core import payload
+from clustrix_core import environments, payload
+from clustrix_core.config import ClusterConfig
+from clustrix_core.engine import specs
+from clustrix_core.entry import Entry
+from clustrix_core.environments import Recipe
 from clustrix_core.errors import CannotTravel, PayloadError
+from clustrix_core.model import Site
 from clustrix_core.payload import source
 from clustrix_core.payload.source import opcodes, scopes, text
 from clustrix_core.worker import names, pickling, trees
@@ -368,6 +373,37 @@ def test_what_is_packed_and_what_is_sent(write: Any, tmp_path: Path) -> None:
     assert payload.files(tmp_path / "command", other) == {"payload": tmp_path / "command" / "payload"}
 
 
+def test_an_environment_with_a_python_of_its_own_gets_what_the_client_has(write: Any, tmp_path: Path) -> None:
+    """conda brings the client's version, whatever the cluster's is; one that is made of the cluster's has that."""
+    site = Site("/scratch", (3, 6), "ada")
+
+    def python(**recipe: Any) -> tuple[int, int]:
+        spec = {specs.RECIPE: Recipe("some", ("moss",), **recipe).to_json()} if recipe else {}
+        return specs.python(Entry("0" * 16, "f", "there", {}, "call", spec, "me"), site)
+
+    assert python() == python(manager="pip") == (3, 6)
+    assert python(manager="conda", version=payload.HERE) == payload.HERE
+    module = write("def f(): return open\n")
+    payload.pack(tmp_path, module.f, [((), {})], {}, python=None)
+    assert set(payload.files(tmp_path, python(manager="conda", version=payload.HERE))) == {"payload"}
+    assert set(payload.files(tmp_path, python(manager="pip"))) == {"payload", "source"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "manager", "own"),
+    [
+        ("auto", "auto", False),
+        (["auto", "moss"], "uv", False),
+        ("requirements.txt", "pip", False),
+        ("lab", "auto", True),
+        ("auto", "conda", True),
+    ],
+)
+def test_which_environments_may_have_a_python_of_their_own(asked: Any, manager: str, own: bool) -> None:
+    place = ClusterConfig(name="there", backend="local", manager=manager)
+    assert environments.may_bring_python(asked, place) is own
+
+
 def test_a_refusal_of_source_waits_until_it_matters(tmp_path: Path) -> None:
     """Whoever has the same Python over there is not to be kept from anything."""
     namespace: dict[str, Any] = {"__name__": "__main__"}
@@ -464,7 +500,7 @@ NESTED = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(NESTED, st.sampled_from([4, 5]))
 def test_names_are_found_as_pickletools_finds_them(value: Any, protocol: int) -> None:
     stream = pickle.dumps([value, [value], {"x" * 300: value}], protocol)

@@ -17,12 +17,14 @@ from clustrix_core import payload
 from clustrix_core.api import session
 from clustrix_core.config import ClusterConfig
 from clustrix_core.environments import changes, distributions, recipe, tools
+from clustrix_core.environments.build import _Talk
 from clustrix_core.environments.recipe import File, Recipe
 from clustrix_core.environments.talk import Lines
 from clustrix_core.environments.wheels import rewheel
 from clustrix_core.errors import CommandError, ConfigError
-from clustrix_core.model import Site
+from clustrix_core.model import Cluster, Site
 from clustrix_core.resources import Resources
+from clustrix_core.transport.local import Local
 from tests.unit.environments import houses
 
 SITE = Site("/scratch/ada", (3, 11), interpreter="3.11.2 linux-x86_64 /usr/bin/python3")
@@ -234,3 +236,15 @@ def test_answers_are_found_among_what_a_login_shell_says() -> None:
         lines.feed(b"clustrix-env have {\n")
     with pytest.raises(CommandError, match="no end"):
         Lines(lambda word, what: None).feed(b"x" * (1 << 23))
+
+
+@pytest.mark.parametrize(
+    ("there", "own"), [((3, 6), None), (sys.version_info[:2], None), ((3, 6), sys.version_info[:2])]
+)
+def test_who_has_another_python_is_told_that_versions_may_not_exist_for_it(
+    there: tuple[int, int], own: tuple[int, int] | None
+) -> None:
+    cluster = Cluster("there", "local", None, Local(), site=Site("/scratch", there, "ada"))
+    error = _Talk(Recipe("auto", ("stones==1.0",), version=own), "0" * 16, cluster).error()
+    assert ("The Python over there is 3.6" in str(error)) is (there == (3, 6) and own is None)
+    assert "clustrix env show" in str(error)
