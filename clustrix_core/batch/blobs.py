@@ -21,16 +21,17 @@ _COLLECT = (
     "[ -d blobs ] || exit 0; find blobs -type f -links 1 -mmin +1 ! -name '.*' -exec rm -f {} +;"
     " find blobs -type f -name '.*' -mtime +0 -exec rm -f {} +"
 )
-
-
 _HAVE = re.compile(rb"clustrix: have ([0-9a-f]{64})")
+_AGAIN = "Leave it as it is until the job is submitted, and call it again."
 
 
-def send(files: Mapping[str, Path], cluster: Cluster, arrived: Callable[[str], None]) -> None:
+def send(
+    files: Mapping[str, Path], cluster: Cluster, arrived: Callable[[str], None], going: Callable[[], None]
+) -> None:
     """Send files, by their digests, in one exec; ``arrived`` is told of each that is whole over there.
 
-    Those that are there already do no harm. Raises TransportError, and StagingError where one does not fit or is no
-    longer what it was.
+    Those that are there already do no harm. ``going`` is called time and again, and may raise to end it. Raises
+    TransportError, and StagingError where a file does not fit or is no longer what it was.
     """
     said = bytearray()
 
@@ -47,7 +48,7 @@ def send(files: Mapping[str, Path], cluster: Cluster, arrived: Callable[[str], N
         f"umask 077; cd -- {where(cluster)} || exit 65; {_OURS}; {{ {load}; }} </dev/null >&2;"
         f" exec {python(cluster)} worker/{bundle.digest()} receive"
     )
-    completed = cluster.transport.run(command, _stream(files), listen)
+    completed = cluster.transport.run(command, _stream(files, going), listen)
     if completed.returncode == CHANGED:
         raise StagingError(_changed(completed.error), returncode=CHANGED, hint=_AGAIN)
     if completed.returncode:
@@ -65,20 +66,18 @@ def collect(cluster: Cluster) -> None:
     check(cluster.transport.run(command), "removing data that no job needs", cluster=cluster.name)
 
 
-_AGAIN = "Leave it as it is until the job is submitted, and call it again."
-
-
 def _changed(what: str) -> str:
     return f"a file or folder has changed since the call that it was an argument of: {what[-300:]}"
 
 
-def _stream(files: Mapping[str, Path]) -> Iterator[bytes]:
+def _stream(files: Mapping[str, Path], going: Callable[[], None]) -> Iterator[bytes]:
     for digest, path in files.items():
         try:
             size = path.stat().st_size
             yield f"{digest} {size}\n".encode()
             with path.open("rb") as file:
                 while size and (chunk := file.read(min(CHUNK, size))):
+                    going()
                     size -= len(chunk)
                     yield chunk
         except OSError as error:

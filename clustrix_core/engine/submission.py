@@ -47,6 +47,10 @@ def _leave() -> None:
 getattr(threading, "_register_atexit", atexit.register)(_leave)
 
 
+class _Withdrawn(Exception):
+    """Its caller has cancelled a job while its data was being sent."""
+
+
 class Submissions:
     """The jobs of one process that no scheduler has accepted yet."""
 
@@ -169,6 +173,8 @@ class Submissions:
             number += 1
             try:
                 return self._staged(flight, spec, script, cluster), spec, cluster
+            except _Withdrawn:
+                break
             except StagingError as error:  # there is no job
                 if last or not error.transient:
                     raise
@@ -186,6 +192,11 @@ class Submissions:
 
     def _staged(self, flight: Flight, spec: JobSpec, script: str, cluster: Cluster) -> JobHandle:
         """Submit; where data is missing over there, send it before. Nothing has happened then: it is the same try."""
+
+        def going() -> None:
+            if flight.withdrawn:
+                raise _Withdrawn
+
         for last in [*[False] * SENDS, True]:
             try:
                 return self._engine.dispatch.submit(spec, script, cluster)
@@ -194,7 +205,7 @@ class Submissions:
                     raise
                 missing = str(getattr(error, "missing", "")).split()
                 directory = self._engine.outbox / spec.id / payload.BLOBS
-                self._engine.uploads.send(flight.entry.place, missing, directory, cluster)
+                self._engine.uploads.send(flight.entry.place, missing, directory, cluster, going)
         raise AssertionError("unreachable")
 
     def _journalled(self, flight: Flight, spec: JobSpec, cluster: Cluster) -> JobSpec:

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from clustrix_core.batch import blobs
@@ -26,15 +26,17 @@ class Uploads:
         self._sent: dict[tuple[str, str], float] = {}
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
-    def send(self, place: str, missing: Iterable[str], directory: Path, cluster: Cluster) -> None:
-        """Send what a submission has just missed. Raises StagingError: there is no job."""
+    def send(
+        self, place: str, missing: Iterable[str], directory: Path, cluster: Cluster, going: Callable[[], None]
+    ) -> None:
+        """Send what a submission has just missed; ``going`` may raise to end it. Raises StagingError: there is no job."""
         asked = time.monotonic()
         with self._locks[place]:
             # What was sent since is there: another job has waited for it, too.
             files = {digest: directory / digest for digest in missing if self._sent.get((place, digest), 0.0) <= asked}
-            self._send(place, files, cluster)
+            self._send(place, files, cluster, going)
 
-    def _send(self, place: str, files: dict[str, Path], cluster: Cluster) -> None:
+    def _send(self, place: str, files: dict[str, Path], cluster: Cluster, going: Callable[[], None]) -> None:
         def arrived(digest: str) -> None:
             if files.pop(digest, None):
                 self._sent[place, digest] = time.monotonic()
@@ -43,7 +45,7 @@ class Uploads:
         while files:
             before = len(files)
             try:
-                return blobs.send(dict(files), cluster, arrived)
+                return blobs.send(dict(files), cluster, arrived, going)
             except TransportError as error:
                 failures = failures + 1 if len(files) == before else 1
                 if failures == _TRIES:

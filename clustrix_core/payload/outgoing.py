@@ -24,24 +24,21 @@ class Outgoing(blobs.Store):
         super().__init__(str(payload.parent / BLOBS))
         self._list = needs(payload)
         self._list.unlink(missing_ok=True)
-        self._arrays: dict[int, tuple[weakref.ref[Any], int, Named]] = {}
+        self._arrays: dict[int, tuple[weakref.ref[Any], Named]] = {}
         self._taken: dict[Any, Named] = {}
 
     def keep(self, chunks: Iterable[Chunk]) -> Named:
         """Put what lies in memory into a blob; an object that is an argument of many calls is looked at once."""
         held = list(chunks)
-        if len(held) > 1 or not isinstance(held[0], memoryview):
-            return super().keep(held)
-        owner, size = held[0].obj, held[0].nbytes
+        owner = _owner(held)
         known = self._arrays.get(id(owner))
-        # By a weak reference: another object may be where one was that is gone.
-        if known is None or known[0]() is not owner or known[1] != size:
-            try:
-                known = weakref.ref(owner), size, super().keep(held)
-            except TypeError:  # of a kind that has none
-                return super().keep(held)
-            self._arrays[id(owner)] = known
-        return known[2]
+        if owner is None or known is None or known[0]() is not owner:
+            name = super().keep(held)
+            if owner is not None:
+                # A weak reference: when it is gone, another object may be in its place.
+                self._arrays[id(owner)] = weakref.ref(owner), name
+            return name
+        return known[1]
 
     def keep_file(self, path: str) -> Named:
         """Take note of a file and what it holds now."""
@@ -69,6 +66,18 @@ class Outgoing(blobs.Store):
         if self.names:
             lines = (f"{digest} {length}\n" for digest, length in self.names.items())
             self._list.write_text("".join(lines), "ascii")
+
+
+def _owner(held: list[Chunk]) -> Any:
+    """Return the object whose memory this is, all of it; None where it is a piece, or cannot be recognised again."""
+    if len(held) > 1 or not isinstance(held[0], memoryview):
+        return None
+    owner: Any = held[0].obj
+    try:
+        weakref.ref(owner)
+        return owner if memoryview(owner).nbytes == held[0].nbytes else None
+    except (TypeError, ValueError, BufferError):
+        return None
 
 
 def needs(payload: Path) -> Path:

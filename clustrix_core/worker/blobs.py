@@ -65,7 +65,10 @@ class Store:
         held = list(chunks)
         digest, length = _digest(held)
         if not os.path.exists(self.path(digest)):
-            self._put(digest, held)
+            with self.new(digest) as new:
+                for chunk in held:
+                    new.write(chunk)
+                new.done()
         return self.noted(digest, length)
 
     def keep_file(self, path: str) -> Named:
@@ -94,24 +97,17 @@ class Store:
         self.names[digest] = length
         return name(digest, length)
 
-    def new(self) -> "New":
-        """Return what a blob is written to while its name is not known yet."""
+    def new(self, digest: "Optional[str]" = None) -> "New":
+        """Return what a blob is written to before it has its name; it is computed where it is not known."""
         os.makedirs(self.directory, 0o700, exist_ok=True)
-        return New(os.path.join(self.directory, ".new.%s" % os.urandom(8).hex()), self.path)
-
-    def _put(self, digest: str, chunks: "Iterable[Chunk]") -> None:
-        with self.new() as new:
-            for chunk in chunks:
-                new.write(chunk)
-            if not new.done(digest):
-                raise Damaged("it has changed while it was being packed")
+        return New(os.path.join(self.directory, ".new.%s" % os.urandom(8).hex()), self.path, digest)
 
 
 class New:
     """A blob while it is written; it is removed where it does not come to its end."""
 
-    def __init__(self, path: str, final: "Callable[[str], str]") -> None:
-        self._path, self._final = path, final
+    def __init__(self, path: str, final: "Callable[[str], str]", digest: "Optional[str]" = None) -> None:
+        self._path, self._final, self._known = path, final, digest
         self._hash, self.length = hashlib.sha256(), 0
         self._file = open(path, "xb", opener=lambda name, flags: os.open(name, flags, 0o400))
 
@@ -125,7 +121,8 @@ class New:
 
     def write(self, data: "Chunk") -> int:
         """Write a piece."""
-        self._hash.update(data)
+        if self._known is None:
+            self._hash.update(data)
         self.length += size(data)
         self._file.write(data)
         return size(data)
@@ -133,7 +130,7 @@ class New:
     @property
     def digest(self) -> str:
         """The digest of what was written."""
-        return self._hash.hexdigest()
+        return self._known or self._hash.hexdigest()
 
     def done(self, digest: "Optional[str]" = None) -> bool:
         """Give the blob its name, unless there is such a one; False where that is not what it was to be."""

@@ -8,6 +8,7 @@ import pickle
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,23 @@ def test_many_pieces_are_sent_in_one_go(with_numpy: None, wire: list[Counting]) 
     commands = [command for one in wire for command in one.commands]
     assert sum(command.endswith(" receive") for command in commands) == 1
     assert sum("clustrix: staged" in command for command in commands) == 2
+
+
+@pytest.mark.parametrize("place", ["local", "ssh"], indirect=True)
+def test_cancelled_while_its_data_is_sent(with_numpy: None, onlooker: Onlooker, wire: list[Counting]) -> None:
+    engine = session.engine()
+    mine = BIG + 4
+    with engine.uploads._locks[places.place(onlooker.place)]:
+        job = spoil.submit(mine)
+        until(lambda: any("clustrix: staged" in command for one in wire for command in one.commands), "it is missed")
+        cancelling = threading.Thread(target=job.cancel)
+        cancelling.start()
+        until(lambda: job._flight is not None and job._flight.withdrawn, "it is cancelled")
+    cancelling.join(60)
+    assert job.cancelled()
+    assert sent(wire) < 5 * MB
+    assert not (blobs(onlooker) / hashlib.sha256(mine.tobytes()).hexdigest()).exists()
+    assert not (onlooker.work_dir / "jobs" / job.id[:2] / job.id).exists()
 
 
 def test_a_client_that_dies_and_a_job_that_is_tried_again(

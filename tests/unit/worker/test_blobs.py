@@ -94,6 +94,14 @@ def test_arrays_that_are_gone_are_not_taken_for_others(tmp_path: Path) -> None:
     assert len(seen) == 20
 
 
+def test_pieces_of_one_object_are_not_taken_for_one_another(tmp_path: Path) -> None:
+    store = Outgoing(tmp_path / "payload")
+    array = np.arange(MB / 2)
+    halves = [memoryview(array).cast("B")[: 2 * MB], memoryview(array).cast("B")[2 * MB :]]
+    assert len({bytes(store.keep([half])) for half in [*halves, *halves]}) == 2
+    assert bytes(store.keep([memoryview(array)])) == bytes(store.keep([memoryview(array)]))
+
+
 def test_read_only_arrays_stay_so(tmp_path: Path) -> None:
     array = np.arange(MB / 4)
     array.setflags(write=False)
