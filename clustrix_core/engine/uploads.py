@@ -29,7 +29,7 @@ class Uploads:
     def send(
         self, place: str, missing: Iterable[str], directory: Path, cluster: Cluster, going: Callable[[], None]
     ) -> None:
-        """Send what a submission has just missed; ``going`` may raise to end it. Raises StagingError: there is no job."""
+        """Send what a submission missed; ``going`` may raise to end it. Raises StagingError: there is no job then."""
         asked = time.monotonic()
         with self._locks[place]:
             # What was sent since is there: another job has waited for it, too.
