@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import shlex
 import time
 from collections.abc import Iterator, Mapping
@@ -24,6 +25,7 @@ _GIVEN_UP = 68
 NO_ENVIRONMENT = 70
 NO_BLOBS = 72
 _MISSING = "clustrix: missing"
+_DIGEST = re.compile(r"(?<= )[0-9a-f]{64}(?=\s)")
 
 
 def submit(dialect: Dialect, job: JobSpec, script: str, cluster: Cluster) -> JobHandle:
@@ -172,7 +174,8 @@ def _not_staged(completed: Completed, before: str, cluster: Cluster) -> Clustrix
     if completed.returncode == NO_ENVIRONMENT:
         return StagingError("the environment is not on the cluster", returncode=NO_ENVIRONMENT)
     if completed.returncode == NO_BLOBS:
-        missing = before.rpartition(_MISSING)[2].strip()
+        # Damaged, it may name too few: the next submission tells the others.
+        missing = " ".join(_DIGEST.findall(before.rpartition(_MISSING)[2]))
         return StagingError("data that it needs is not on the cluster", returncode=NO_BLOBS, missing=missing)
     said = completed.error or before.strip() or f"exit {completed.returncode}"
     if completed.returncode == REFUSED:
