@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-import io
+import os
 import sys
 from collections.abc import Callable, Collection, Iterable
 from types import FunctionType, ModuleType
@@ -12,7 +12,8 @@ from typing import Any
 import cloudpickle
 
 from clustrix_core.errors import CannotTravel
-from clustrix_core.payload import modules, reached, references
+from clustrix_core.payload import modules, reached, references, staying
+from clustrix_core.reach import bytecode
 from clustrix_core.reach.own import is_own, with_parents
 from clustrix_core.worker import exceptions, pickling, shells
 from clustrix_core.worker.parts import Parts
@@ -76,9 +77,11 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             self.globals_ref[id(vars(sys.modules[name]))] = _Variables(name)
 
     def reducer_override(self, obj: Any) -> Any:
-        # cloudpickle would send the contents of an open file: the function would then work on a silent copy.
-        if isinstance(obj, io.IOBase) and not isinstance(obj, (io.StringIO, io.BytesIO)):
-            raise CannotTravel(f"{obj!r} is an open file")
+        # Some of these could be pickled, into a silent copy or into what is something else over there.
+        if (kind := staying.of(obj)) is not None:
+            raise CannotTravel(f"this is {kind.what}, and {kind.why}", hint=staying.way_out(obj, kind))
+        if obj is os.environ or obj is getattr(os, "environb", None):  # no copy of what is here, secrets and all
+            return getattr, (os, "environ" if obj is os.environ else "environb")
         reached.note(obj)
         if isinstance(obj, BaseException):
             return exceptions.reduce_exception(obj, PROTOCOL)
@@ -95,6 +98,7 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             references.check(obj)
             self.functions.append(obj)
             self.needed.update(modules.imported_by(obj))
+            _add_names_of_classes(obj, reduced)
             if hasattr(obj, "dispatch") and hasattr(obj, "registry"):  # functools.singledispatch: holds weak references
                 known = vars(obj)["__wrapped__"], dict(obj.registry)
                 return pickling.dispatching, (), known, None, None, pickling.teach
@@ -155,7 +159,7 @@ def _gather(needed: Iterable[str]) -> modules.Luggage:
                     found |= _needs(value)
                 except Exception as error:
                     del contents[key]
-                    absent[key] = f"{type(error).__name__}: {error}"[:500]
+                    absent[key] = f"{type(error).__name__}: {error.args[0] if error.args else ''}"[:500]
         luggage.add(module, contents, absent)
         waiting += found
     return luggage
@@ -166,6 +170,14 @@ def _needs(value: Any) -> set[str]:
     with references.by(None):  # what a module holds is no argument
         pickler.dump(value)
     return pickler.needed
+
+
+def _add_names_of_classes(function: FunctionType, reduced: Any) -> None:
+    """Add the globals that only the bodies of classes inside a function name: cloudpickle looks in functions alone."""
+    known, variables = reduced[2][1]["__globals__"], function.__globals__
+    for name in bytecode.names_of_classes(function.__code__):
+        if name in variables:
+            known.setdefault(name, variables[name])
 
 
 def _is_found_by_name(function: Any) -> bool:

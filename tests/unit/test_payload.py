@@ -304,6 +304,32 @@ def test_deep_nesting(run: Any, depth: int) -> None:
     assert found == [] and sys.getrecursionlimit() == limit
 
 
+def test_globals_that_only_the_body_of_a_class_inside_names(write: Any, run: Any) -> None:
+    write(shapes="SIDES = 3\ndef made():\n    class A:\n        sides = SIDES\n    return A.sides\n")
+    f = made("""
+        RATE = 2
+        def g(): return 40
+        def f():
+            class Model:
+                rate = RATE
+                value = g() + rate
+                class Inner:
+                    size = SIZE
+            return Model.value, Model.Inner.size
+        SIZE = 5
+    """)
+    assert run(f) == (42, 5)
+    assert run(made("from shapes import made\ndef f(): return made()")) == 3
+    assert run(made("import shapes\ndef f():\n    class A:\n        x = shapes.made()\n    return A.x")) == 3
+
+
+def test_a_class_inside_takes_what_stays_behind(write: Any, run: Any) -> None:
+    write(helpers="import threading\nlock = threading.Lock()\n")
+    f = made("import helpers\ndef f():\n    class A:\n        x = helpers.lock\n    return A")
+    with pytest.raises(CannotTravel, match=r"helpers.lock, which f uses, cannot travel: .*lock"):
+        run(f)
+
+
 def test_the_blame_names_what_its_owner_knows(tmp_path: Path) -> None:
     lock = threading.Lock()
 
