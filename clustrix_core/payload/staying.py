@@ -189,18 +189,21 @@ KINDS = (
     ),
 )
 # These hold nothing of this process, whatever they are kinds of.
-_FREE = frozenset({"_io.BytesIO", "_io.StringIO", "logging.NullHandler"})
-_KNOWN = {name: kind for kind in KINDS for name in kind.classes}
-_OWN_SAY = frozenset({"__reduce__", "__reduce_ex__", "__getstate__"})
+_FREE = ("_io.BytesIO", "_io.StringIO", "logging.NullHandler")
+# By the last part of the name first: each object that is pickled is looked at.
+_KNOWN: dict[str, dict[str, Staying | None]] = {}
+for _name, _kind in [*((name, kind) for kind in KINDS for name in kind.classes), *((name, None) for name in _FREE)]:
+    _KNOWN.setdefault(_name.rpartition(".")[2], {})[_name] = _kind
 
 
 def of(value: Any) -> Staying | None:
     """Return why an object stays here; None if it is of no known kind, or its class says itself how it travels."""
-    for cls in type(value).__mro__:
-        name = f"{cls.__module__}.{cls.__qualname__}"
-        if name in _KNOWN:
-            return _KNOWN[name]
-        if name in _FREE or not _OWN_SAY.isdisjoint(cls.__dict__):
+    for cls in type(value).__mro__[:-1]:  # the last one is object
+        known = _KNOWN.get(cls.__name__)
+        if known is not None and (name := f"{cls.__module__}.{cls.__qualname__}") in known:
+            return known[name]
+        own = cls.__dict__
+        if "__reduce__" in own or "__reduce_ex__" in own or "__getstate__" in own:
             return None
     return None
 
