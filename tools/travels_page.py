@@ -69,6 +69,9 @@ against these libraries.
   function.
 - A module of yours that a function names as a whole is a copy with the variables that it had when it was sent. Of
   these, what cannot travel stays behind, and is an error only for who uses it.
+- The function and its arguments are packed apart: a global that a method of an argument changes is not the one that the
+  function sees.
+- A `memoryview` arrives as `bytes`.
 - `functools.lru_cache` begins with an empty cache. A job has a process of its own, and so does each slot of a map.
 - The state of `random` and `numpy.random` is not sent: seed it inside the function, or send a generator
   (`random.Random(7)`, `numpy.random.default_rng(7)`), which arrives in the state that it has.

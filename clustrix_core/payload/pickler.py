@@ -15,7 +15,7 @@ from clustrix_core.errors import CannotTravel
 from clustrix_core.payload import modules, reached, references, staying
 from clustrix_core.reach import bytecode
 from clustrix_core.reach.own import is_own, with_parents
-from clustrix_core.worker import exceptions, pickling, shells
+from clustrix_core.worker import classes, exceptions, pickling, shells
 from clustrix_core.worker.parts import Parts
 
 PROTOCOL = 5
@@ -94,6 +94,8 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         if isinstance(obj, ModuleType):
             return self._module(obj)
         reduced = super().reducer_override(obj)
+        if isinstance(obj, type):
+            return classes.with_slots(obj, reduced)
         if isinstance(obj, FunctionType) and isinstance(reduced, tuple):
             references.check(obj)
             self.functions.append(obj)
