@@ -8,7 +8,7 @@ packaging   the wheels
 kit         the plugin authors' kit, and plugins that break its promises
 real        sshd, Slurm, Grid Engine, PBS (a fake server), the local and the ssh backends; the contract of backends
 sweep       whatever can happen to a client at any step of a job's life
-chaos       real clusters, while daemons stop and nodes die: last and alone
+chaos       real clusters, while daemons stop and nodes die: last, and nothing else uses them
 
 `--fast` runs the unit tests in .venv alone. The suites on real clusters run under a Python of the same minor version as
 /usr/bin/python3, which is what the cluster's users find there.
@@ -27,6 +27,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import bootstrap
@@ -37,9 +38,10 @@ ROOT = bootstrap.ROOT
 VENVS = ROOT / ".venvs"
 UNIT = " ".join(["tests/unit", *(f"plugins/{plugin.name}/tests" for plugin in bootstrap.PLUGINS)])
 ASIDE = ("packaging", "kit")
-ON_CLUSTERS = ("real", "sweep", "chaos")
-SUITES = ("unit", *ASIDE, *ON_CLUSTERS)
-FOLDERS = {"real": "tests/real tests/contract"}
+# Jobs are mostly waited for, so several groups of tests fit side by side; whoever stops daemons has a bed for itself.
+SIDE_BY_SIDE = ("-n", "4", "--dist", "loadgroup", "--no-loadscope-reorder")
+CHAOS = tuple(sorted(path.parent.name for path in (ROOT / "tests/chaos").glob("*/__init__.py")))
+SUITES = ("unit", *ASIDE, "real", "sweep", "chaos")
 NO_TESTS = 5
 CLOSING_LINE = re.compile(r"\b(passed|failed|errors?|no tests ran)\b.* in [\d.]+s")
 CLUSTER_PYTHON = "/usr/bin/python3"
@@ -54,9 +56,10 @@ class Run:
     folder: str
     python: str | None = None
     profile: str = "test"
+    venv: str = ""
     constraints: str = ""
     limit: float = 900
-    aside: bool = False
+    live: bool = True
     options: tuple[str, ...] = ()
     code: int | None = None
     seconds: float = 0
@@ -65,7 +68,7 @@ class Run:
     def interpreter(self) -> Path:
         if self.python is None:
             return Path(sys.executable)
-        return bootstrap.ensure(VENVS / self.name, self.profile, self.python, self.constraints)
+        return bootstrap.ensure(VENVS / (self.venv or self.name), self.profile, self.python, self.constraints)
 
     @property
     def failed(self) -> bool:
@@ -111,7 +114,7 @@ def lowest_versions() -> str:
 
 def unit_runs(fast: bool) -> list[Run]:
     if fast:
-        return [Run("unit", UNIT, aside=True)]
+        return [Run("unit", UNIT)]
     found = interpreters.find(interpreters.OLDEST_CLIENT)
     oldest, newest = min(found), max(found)
     # The oldest Python goes with the oldest dependencies: what works at both ends works in between.
@@ -121,44 +124,37 @@ def unit_runs(fast: bool) -> list[Run]:
             UNIT,
             str(found[oldest]),
             constraints=lowest_versions(),
-            aside=True,
         ),
-        Run("unit-python-{}.{}-latest".format(*newest), UNIT, str(found[newest]), aside=True),
+        Run("unit-python-{}.{}-latest".format(*newest), UNIT, str(found[newest])),
     ]
 
 
-def cluster_runs(names: list[str]) -> list[Run]:
+def cluster_python() -> str | None:
+    """The Python for the suites on clusters; None is our own."""
     wanted = minor_of(CLUSTER_PYTHON)
-    python = None
-    if wanted is not None and wanted != sys.version_info[:2] and wanted >= interpreters.OLDEST_CLIENT:
-        python = str(interpreters.find().get(wanted, CLUSTER_PYTHON))
-    limits = {"real": 2700, "sweep": 900, "chaos": 900}
-    # Jobs are mostly waited for, so several groups of tests fit side by side; whoever stops daemons is alone.
-    options = {"real": ("-n", "4", "--dist", "loadgroup", "--no-loadscope-reorder")}
-    return [
-        Run(
-            name,
-            FOLDERS.get(name, f"tests/{name}"),
-            python,
-            "real",
-            limit=limits[name],
-            options=options.get(name, ()),
-        )
-        for name in names
-    ]
+    if wanted is None or wanted == sys.version_info[:2] or wanted < interpreters.OLDEST_CLIENT:
+        return None
+    return str(interpreters.find().get(wanted, CLUSTER_PYTHON))
 
 
-def plan(suites: list[str], fast: bool) -> list[Run]:
-    runs = unit_runs(fast) if "unit" in suites else []
-    runs += [Run(name, f"tests/{name}", limit=1200, aside=True) for name in ASIDE if name in suites]
-    return runs + cluster_runs([name for name in ON_CLUSTERS if name in suites])
+def plan(suites: list[str], fast: bool) -> list[list[Run]]:
+    """Return what is to run, in stages: side by side within one, one after the other between them."""
+    aside = unit_runs(fast) if "unit" in suites else []
+    aside += [Run(name, f"tests/{name}", limit=1200) for name in ASIDE if name in suites]
+    on_clusters = partial(Run, python=cluster_python(), profile="real", venv="clusters")
+    stages = {
+        "real": [on_clusters("real", "tests/real tests/contract", limit=2700, options=SIDE_BY_SIDE)],
+        "sweep": [on_clusters("sweep", "tests/sweep")],
+        "chaos": [on_clusters(f"chaos-{name}", f"tests/chaos/{name}") for name in CHAOS],
+    }
+    return [stage for stage in (aside, *(runs for name, runs in stages.items() if name in suites)) if stage]
 
 
 def follow(process: subprocess.Popen[str], run: Run) -> None:
     assert process.stdout is not None
     for line in process.stdout:
         run.lines.append(line.rstrip("\n"))
-        if not run.aside:
+        if run.live:
             print(line, end="", flush=True)
 
 
@@ -187,7 +183,7 @@ def carry_out(run: Run, arguments: list[str]) -> None:
             *run.options,
             *arguments,
         ]
-        if not run.aside:
+        if run.live:
             print(f"\n######## {run.name}: {' '.join(argv)}", flush=True)
         process = subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         reader = threading.Thread(target=follow, args=(process, run))
@@ -205,7 +201,7 @@ def carry_out(run: Run, arguments: list[str]) -> None:
         run.lines.append(f"clustrix tests: {error}")
         run.code = -1
     run.seconds = time.monotonic() - start
-    if run.aside:
+    if not run.live:
         with _printing:
             print(f"\n######## {run.name}", *run.lines, sep="\n", flush=True)
 
@@ -234,12 +230,14 @@ def main() -> int:
     options = parser.parse_args(own)
     if unknown := set(options.suites) - set(SUITES):
         parser.error(f"no suite {', '.join(sorted(unknown))}; there are {', '.join(SUITES)}")
-    runs = plan(options.suites or list(SUITES), options.fast)
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        list(pool.map(lambda run: carry_out(run, passed_on), [run for run in runs if run.aside]))
-    for run in runs:
-        if not run.aside:
-            carry_out(run, passed_on)
+    stages = plan(options.suites or list(SUITES), options.fast)
+    for stage in stages:
+        for run in stage:
+            run.live = len(stage) == 1
+        # All of them wait now and then: one more than there are cores keeps the cores busy.
+        with ThreadPoolExecutor((os.cpu_count() or 1) + 1) as pool:
+            list(pool.map(lambda run: carry_out(run, passed_on), stage))
+    runs = [run for stage in stages for run in stage]
     summary(runs)
     nothing_ran = all(run.code == NO_TESTS for run in runs)
     return 1 if nothing_ran or any(run.failed for run in runs) else 0

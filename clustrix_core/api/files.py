@@ -52,7 +52,7 @@ def cluster_find(pattern: str, path: Path = ".", config: Config = None) -> list[
     A pattern of several parts (``run*/*.csv``) is for the last parts of the path. Links to directories are not
     followed; a directory that cannot be read is a PermissionError.
     """
-    return _look(node.cluster_find, config, pattern=pattern, path=path)
+    return _look(node.cluster_find, config, pattern=node.sought(pattern), path=path)
 
 
 def cluster_stat(path: Path, config: Config = None) -> FileInfo:
@@ -92,7 +92,7 @@ def cluster_du(path: Path = ".", config: Config = None) -> DiskUsage:
 
 def cluster_count_files(path: Path = ".", pattern: str = "*", config: Config = None) -> int:
     """Return the number of files that ``cluster_find`` would return."""
-    return _look(node.cluster_count_files, config, path=path, pattern=pattern)
+    return _look(node.cluster_count_files, config, path=path, pattern=node.sought(pattern))
 
 
 def _look(function: Callable[..., T], asked: Config, **arguments: Path) -> T:

@@ -85,9 +85,10 @@ def cluster_ls(path: "Path" = ".", config: "Any" = None) -> "List[str]":
 def cluster_find(pattern: str, path: "Path" = ".", config: "Any" = None) -> "List[str]":
     """Return the files at any depth below ``path`` whose name fits, as paths from there.
 
-    A pattern of several parts (``run*/*.csv``) is for the last parts of the path. Raises as ``cluster_ls``.
+    A pattern of several parts (``run*/*.csv``) is for the last parts of the path. Raises as ``cluster_ls``, and
+    ConfigError for a pattern that begins or ends with a slash.
     """
-    return sorted(found(word("pattern", pattern), place(path)))
+    return sorted(found(sought(pattern), place(path)))
 
 
 def cluster_stat(path: "Path", config: "Any" = None) -> FileInfo:
@@ -144,7 +145,7 @@ def cluster_du(path: "Path" = ".", config: "Any" = None) -> DiskUsage:
 
 def cluster_count_files(path: "Path" = ".", pattern: str = "*", config: "Any" = None) -> int:
     """Return the number of files that ``cluster_find`` would return. Raises as ``cluster_ls``."""
-    return sum(1 for _ in found(word("pattern", pattern), place(path)))
+    return sum(1 for _ in found(sought(pattern), place(path)))
 
 
 def place(path: "Path") -> str:
@@ -162,6 +163,18 @@ def word(what: str, value: "Path") -> str:
     if not text or "\0" in text:
         errors = importlib.import_module("clustrix_core.errors")
         raise errors.ConfigError("%s=%s is no path" % (what, repr(value)[:200]), hint="Give a text or a pathlib.Path.")
+    return text
+
+
+def sought(pattern: "Path") -> str:
+    """Return a pattern of ``cluster_find``. Raises ConfigError for one that no path below a directory can fit."""
+    text = word("pattern", pattern)
+    if "" in text.split("/"):
+        errors = importlib.import_module("clustrix_core.errors")
+        raise errors.ConfigError(
+            "pattern=%s fits no path: it begins or ends with a slash, or has two in a row" % repr(text)[:200],
+            hint='Name the directory aside, cluster_find("*.csv", "/data"), or take cluster_glob("/data/*.csv").',
+        )
     return text
 
 

@@ -177,6 +177,8 @@ def test_errors_are_those_of_os(there: ClusterConfig, bed: Bed | None, data: Pat
         cluster_ls(data / "a.csv")
     with pytest.raises(ConfigError, match="is no path"):
         cluster_stat("")
+    with pytest.raises(ConfigError, match="fits no path"):
+        cluster_find(f"{data}/*.csv")
     if bed is not None:  # where it is not root who looks
         (data / "deep").chmod(0)
         for ask in (cluster_du, cluster_count_files, lambda root: cluster_find("*", root)):

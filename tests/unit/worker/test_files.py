@@ -238,6 +238,14 @@ def test_what_is_no_path_is_refused(path: Any) -> None:
         assert isinstance(raised.value, ValueError) and raised.value.hint
 
 
+@pytest.mark.parametrize("pattern", ["/data/*.csv", "run/", "a//b"])
+@pytest.mark.parametrize("ask", [files.cluster_find, lambda pattern: files.cluster_count_files(pattern=pattern)])
+def test_a_pattern_that_fits_no_path_is_refused(ask: Any, pattern: str) -> None:
+    with pytest.raises(errors.ConfigError, match="fits no path") as raised:
+        ask(pattern)
+    assert "cluster_glob" in raised.value.hint
+
+
 def lines(*values: Any) -> bytes:
     return b"".join(json.dumps(value).encode() + b"\n" for value in values)
 

@@ -18,7 +18,7 @@ from tests.real.conftest import settings
 from tests.real.onlooker import until
 from tests.testbeds.slurm import SlurmBed
 
-EXAMPLE = Path(__file__).resolve().parents[2] / "examples/checkpoints.py"
+EXAMPLE = Path(__file__).resolve().parents[3] / "examples/checkpoints.py"
 
 
 @pytest.fixture
