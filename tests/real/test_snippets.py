@@ -74,7 +74,18 @@ def scripts(tmp_path: Path) -> Path:
 
 
 def run(client: Client, scripts: Path, script: str) -> str:
-    return client(*(["-m", "lab.rain"] if script == PACKAGE else [script]), cwd=scripts)
+    """Return what a script prints; heavy imports, or the first build, may take minutes on a busy machine."""
+    words = ["-m", "lab.rain"] if script == PACKAGE else [script]
+    done = subprocess.run(
+        [sys.executable, "-W", "error", *words],
+        cwd=scripts,
+        env=client.environment,  # type: ignore[attr-defined]
+        capture_output=True,
+        encoding="utf-8",
+        timeout=250,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 @pytest.mark.parametrize("place", ["local"], indirect=True)
@@ -110,15 +121,6 @@ class TestOnACluster:
     ) -> None:
         """The seed case, with packages as they are: nothing is configured but ``environment: auto``."""
         expected = without_clustrix(tmp_path / "plain", ["survey.py"])
-        environment = client.environment  # type: ignore[attr-defined]
-        done = subprocess.run(
-            [sys.executable, "survey.py"],
-            cwd=scripts,
-            env=environment,
-            capture_output=True,
-            encoding="utf-8",
-            timeout=250,
-        )
-        assert (done.returncode, done.stdout) == (0, expected["survey.py"]), done.stderr
+        assert run(client, scripts, "survey.py") == expected["survey.py"]
         (log,) = onlooker.work_dir.glob("envs/*/log-*")
         assert "Successfully installed" in log.read_text()

@@ -21,7 +21,7 @@ HERE = Path(__file__).parent
 def survey(table):
     t = np.linspace(0, 5, 50)
     return {
-        "classify": classify.accuracy(classify.fitted(5)),
+        "classify": classify.fitted(5)[1],
         "decay": decay.fit(t, decay.decay(t, 2, 1, 0)),
         "fetch": fetch.mean("1 2 6"),
         "lab": gauge.summed([1.25, 3]),
