@@ -137,12 +137,22 @@ def _over(cloudpickle: "ModuleType") -> "Type[Any]":
         return base
     by_default = base.reducer_override
 
+    class Copier(base):  # type: ignore[misc]
+        def reducer_override(self, value: "Any") -> "Any":
+            reduced = by_default(self, value)
+            return classes.with_slots(value, reduced) if issubclass(type(value), type) else reduced
+
+    def dumps(value: "Any") -> bytes:
+        file = io.BytesIO()
+        Copier(file, PROTOCOL).dump(value)
+        return file.getvalue()
+
     # Called for every object that is not of a builtin type: what is neither a class, a function nor an exception
     # must cost no second call.
     def reducer_override(self: "Any", value: "Any") -> "Any":
         kind = type(value)
         if issubclass(kind, type):
-            return classes.reduce_class(value, by_default(self, value), cloudpickle.dumps)
+            return classes.reduce_class(value, classes.with_slots(value, by_default(self, value)), dumps)
         if issubclass(kind, BaseException):
             return exceptions.reduce_exception(value, PROTOCOL)
         if issubclass(kind, io.TextIOWrapper):

@@ -153,6 +153,7 @@ def newcomer(tmp_path: Path) -> Newcomer:
         "docs/tutorials/checkpoints.md",
         "docs/environments.md",
         "docs/data.md",
+        "docs/what-travels.md",
     ],
 )
 def test_page_of_this_machine(page: str, newcomer: Newcomer) -> None:

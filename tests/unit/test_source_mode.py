@@ -8,11 +8,14 @@ import dataclasses
 import io
 import itertools
 import json
+import os
 import pathlib
 import pickle
 import pickletools
+import socket
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
 import types
@@ -275,6 +278,19 @@ def test_an_argument_is_named(bad: Any, write: Any, tmp_path: Path) -> None:
     module = write("def f(fine, wrong): pass")
     with pytest.raises(CannotTravel, match="the argument 'wrong'"):
         pack(tmp_path, module.f, 1, bad)
+
+
+def test_an_argument_that_stays_here_is_said_to(write: Any, tmp_path: Path) -> None:
+    module = write("def f(wrong): pass")
+    with tempfile.TemporaryDirectory() as folder, pytest.raises(CannotTravel, match="this is a socket or") as caught:
+        with socket.socket() as connection:
+            pack(tmp_path, module.f, [folder, connection])
+    assert caught.value.hint and "inside the function" in caught.value.hint
+
+
+def test_the_environment_is_that_over_there(write: Any, run: Any) -> None:
+    module = write("import os\ndef f(known): return known is os.environ\n")
+    assert run(module.f, os.environ)
 
 
 def test_a_function_that_was_replaced(write: Any, tmp_path: Path) -> None:
