@@ -437,10 +437,13 @@ def test_a_large_value_of_a_client_that_died(
 
 @cluster
 def everything(data: Any, things: Any) -> Any:
+    import os
     import sys
+    import tempfile
 
     import clustrix
 
+    os.chdir(tempfile.mkdtemp())
     with open(things["file"]) as file:
         text = file.read()
     with open("twice.txt", "w") as out:
