@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from clustrix_core.errors import ConfigError
@@ -272,6 +272,7 @@ def test_no_line_of_any_file_is_run(tmp_path: Path, deeds: list[str]) -> None:
     ),
     st.sampled_from(["main", "m0", "room"]),
 )
+@example(b"def f():pass", "main")
 def test_files_that_are_others_than_when_they_were_imported(
     write: Callable[..., Path], source: bytes, which: str
 ) -> None:
