@@ -75,8 +75,8 @@ against these libraries.
 - `functools.lru_cache` begins with an empty cache. A job has a process of its own, and so does each slot of a map.
 - The state of `random` and `numpy.random` is not sent: seed it inside the function, or send a generator
   (`random.Random(7)`, `numpy.random.default_rng(7)`), which arrives in the state that it has.
-- Files do not travel, and `__file__` is where the module lies on your machine. Read a file that lies beside your
-  script before the call, and hand over what is in it.
+- A path is only a name, and `__file__` is where the module lies on your machine. Hand a file over as
+  [`clustrix.File(path)`](data.md#files-and-folders), or what you have read from it.
 """
 
 
