@@ -62,10 +62,12 @@ if TYPE_CHECKING:
         StagingError,
         SubmitRejected,
         TransportError,
+        ValueGone,
     )
     from clustrix_core.model import JobState
     from clustrix_core.resources import Resources
     from clustrix_core.worker import checkpoint
+    from clustrix_core.worker.carried import File, Folder
     from clustrix_core.worker.inside import current_job
     from clustrix_core.worker.reporter import report_progress
 
@@ -81,6 +83,8 @@ __all__ = [
     "ConfigError",
     "DependencyFailed",
     "Executor",
+    "File",
+    "Folder",
     "ForgedResult",
     "HostKeyError",
     "InsideJobError",
@@ -103,6 +107,7 @@ __all__ = [
     "StagingError",
     "SubmitRejected",
     "TransportError",
+    "ValueGone",
     "__version__",
     "checkpoint",
     "cluster",
@@ -128,6 +133,8 @@ _ERRORS = "clustrix_core.errors"
 _HOMES = {
     "ClusterConfig": "clustrix_core.config",
     "Executor": "clustrix_core.api.executor",
+    "File": "clustrix_core.worker.carried",
+    "Folder": "clustrix_core.worker.carried",
     "Job": "clustrix_core.api.job",
     "JobState": "clustrix_core.model",
     "Map": "clustrix_core.api.map",

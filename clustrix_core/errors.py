@@ -15,7 +15,8 @@ ClustrixError
 ├── PayloadError
 │   ├── CannotTravel          a function, argument or result that cannot be pickled; names the object
 │   ├── ForgedResult          a result whose signature is wrong; nothing was loaded
-│   └── ResultUnreadable      a genuine result that cannot be unpickled here; kept on disk
+│   ├── ResultUnreadable      a genuine result that cannot be unpickled here; kept on disk
+│   └── ValueGone             a value that was to stay on its cluster is no longer there
 ├── RemoteError               an exception of the function that could not travel: its text
 └── JobError                  the job ended without a value: job, state, reason, exit_code, log
     ├── JobFailed             the script failed, the process was killed, the node could not start it
@@ -138,6 +139,12 @@ class ResultUnreadable(PayloadError):
     """A genuine result cannot be unpickled here. It is kept at ``path``."""
 
     path = None  # type: str | None
+
+
+class ValueGone(PayloadError):
+    """A value that was to stay on its cluster is no longer there: its job (``job``) was cleaned, or was over before."""
+
+    job = None  # type: str | None
 
 
 class RemoteError(ClustrixError):

@@ -113,7 +113,8 @@ def cancel(handles: Sequence[JobHandle], cluster: Cluster) -> None:
 def job_changed(handle: JobHandle, before: JobStatus, after: JobStatus, cluster: Cluster) -> None:
     """Hear that a job's state has changed. An exception is logged and costs nobody else anything.
 
-    Called in every process that follows the job, from the thread that watches its cluster: return soon.
+    Called in every process that follows the job, from the thread that watches its cluster: return soon. The end of a
+    job is told before its last value is in the caller's hand, for a program may end as soon as it has that.
     """
 
 

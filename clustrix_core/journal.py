@@ -36,7 +36,9 @@ create index if not exists jobs_left on jobs (place) where on_cluster = 2;
 create table if not exists sites (cluster text primary key, site text not null);
 """
 _VERSION = 2  # of the schema; the file keeps it as user_version
-_NOTHING, _FILES, _GARBAGE = 0, 1, 2  # on_cluster
+_NOTHING, _FILES, _GARBAGE, _KEPT = 0, 1, 2, 3  # on_cluster; what is kept goes only when somebody says so
+_THERE = f"on_cluster in ({_FILES}, {_KEPT})"
+_NOW_THERE = f"on_cluster = case on_cluster when {_KEPT} then {_KEPT} else {_FILES} end"
 _OPEN = "phase in ('intent', 'submitted')"  # as the index has it: SQLite uses a partial one only for its own words
 
 
@@ -109,15 +111,19 @@ class Journal:
 
     def keeps(self, job: str) -> bool:
         """Return whether the files of a job are on its cluster, or may still be, and will not go by themselves."""
-        return bool(self._db.rows(f"select 1 from jobs where id = ? and ({_OPEN} or on_cluster = {_FILES})", (job,)))
+        return bool(self._db.rows(f"select 1 from jobs where id = ? and ({_OPEN} or {_THERE})", (job,)))
+
+    def keep(self, job: str) -> bool:
+        """Let nothing of a job be removed from its cluster until it is cleaned; False where it may be gone already."""
+        with self._db.writing() as db:
+            done = db.execute(f"update jobs set on_cluster = {_KEPT} where id = ? and ({_OPEN} or {_THERE})", (job,))
+            return done.rowcount == 1
 
     def submitted(self, job: str, handle: JobHandle) -> None:
         """Write that the scheduler has accepted a job, with what finds it again; not if it was over before."""
-        values = (json.dumps(handle.to_json()), SUBMITTED, _FILES, job)
+        values = (json.dumps(handle.to_json()), SUBMITTED, job)
         with self._db.writing() as db:
-            db.execute(
-                "update jobs set handle = ?, phase = ?, on_cluster = ? where id = ? and phase = 'intent'", values
-            )
+            db.execute(f"update jobs set handle = ?, phase = ?, {_NOW_THERE} where id = ? and phase = 'intent'", values)
 
     def again(self, entry: Entry, owner: str) -> bool:
         """Write the intent of a follow-up round, and which calls have ended before it.
@@ -136,8 +142,7 @@ class Journal:
 
     def shaped(self, job: str, spec: Mapping[str, Any]) -> None:
         with self._db.writing() as db:
-            values = (json.dumps(spec), _FILES, job)
-            db.execute("update jobs set spec = ?, on_cluster = ? where id = ?", values)
+            db.execute(f"update jobs set spec = ?, {_NOW_THERE} where id = ?", (json.dumps(spec), job))
 
     def changed(self, job: str, state: JobState, reason: str) -> None:
         with self._noting() as db:
@@ -219,7 +224,7 @@ class Journal:
     def discard(self, job: str) -> None:
         """Let what a job left on the cluster be removed at the next contact."""
         with self._db.writing() as db:
-            db.execute("update jobs set on_cluster = ? where id = ? and on_cluster = ?", (_GARBAGE, job, _FILES))
+            db.execute(f"update jobs set on_cluster = ? where id = ? and {_THERE}", (_GARBAGE, job))
 
     def site(self, key: str) -> Site | None:
         """Return what the first contact with a cluster has learnt, if there was one."""

@@ -133,7 +133,8 @@ class JobSpec:
     it up where it has not got through), ``walltime`` is that of a task in seconds (None: the scheduler's default).
     ``after`` names the jobs whose values it takes, each with the scheduler's id of it ("" where there is nothing to
     wait for): it must not begin before they are over, however they end. ``environment`` is the key of the environment
-    that it runs in ("": the cluster's Python as it is): the script must use it, and ``submit`` insist on it.
+    that it runs in ("": the cluster's Python as it is): the script must use it, and ``submit`` insist on it. Where one
+    of ``files`` is called ``needs``, ``batch.submit`` gives the job the data that it lists, or says what is missing.
     """
 
     id: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Generator, Iterator
 from importlib import import_module
 from typing import Any
@@ -15,6 +16,12 @@ CI = os.environ.get("CI") == "true"
 # A place is a backend, or that and a way to get there; a host without a scheduler is the login node of a bed.
 HOSTS = {"ssh": "slurm"}
 _beds = pytest.StashKey[dict[str, Bed | Exception]]()
+
+
+def pytest_configure() -> None:
+    """Whoever starts us in the background has us ignore SIGINT, and so all programs that the tests interrupt."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _no_skip(report: pytest.TestReport | pytest.CollectReport) -> None:

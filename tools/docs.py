@@ -16,6 +16,7 @@ sys.path.insert(0, str(ROOT))
 from cli_page import command_line  # noqa: E402
 from hooks_page import hooks  # noqa: E402
 from plugin_page import write_a_plugin  # noqa: E402
+from travels_page import what_travels  # noqa: E402
 
 from clustrix_core import options  # noqa: E402
 from clustrix_core.config import ClusterConfig  # noqa: E402
@@ -128,6 +129,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/cli.md": command_line,
     "docs/hooks.md": hooks,
     "docs/write-a-plugin.md": write_a_plugin,
+    "docs/what-travels.md": what_travels,
 }
 
 

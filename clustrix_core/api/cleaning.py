@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import time
 from collections import defaultdict
@@ -9,11 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from clustrix_core.api import session
-from clustrix_core.engine import Engine, places
+from clustrix_core.batch import blobs
+from clustrix_core.engine import Engine, places, specs
 from clustrix_core.entry import OVER, REFUSED, Entry
 from clustrix_core.errors import ClustrixError
 from clustrix_core.journal import Journal
-from clustrix_core.resources import Resources
+from clustrix_core.model import Cluster
 
 STRAY = 86400.0  # seconds after which a directory that no job owns is believed to be a remnant
 
@@ -40,12 +42,15 @@ def clean(entries: Sequence[Entry]) -> Mapping[str, ClustrixError]:
     by_place: dict[str, list[Entry]] = defaultdict(list)
     for entry in entries:
         by_place[entry.place].append(entry)
-    for group in by_place.values():
+    for group in list(by_place.values()):
         try:
             _clean_place(engine, group[0])
+            if any(entry.spec.get(specs.DATA) for entry in group):
+                blobs.collect(_cluster(engine, group[0]))
         except ClustrixError as error:
             failed[group[0].cluster] = error
-    for entry in entries:
+            by_place[group[0].place] = [entry for entry in group if not entry.spec.get(specs.DATA)]
+    for entry in itertools.chain(*by_place.values()):
         for path in (engine.mirrors / entry.id, engine.outbox / entry.id):
             shutil.rmtree(path, ignore_errors=True)
         engine.journal.forget(entry.id)
@@ -56,10 +61,13 @@ def clean(entries: Sequence[Entry]) -> Mapping[str, ClustrixError]:
 def _clean_place(engine: Engine, entry: Entry) -> None:
     """Remove the directories of all jobs that are marked for it, where the files of this one are."""
     while handles := engine.journal.garbage(entry.place):
-        settings, resources = places.from_json(entry.settings), Resources(**entry.spec["resources"])
-        cluster = engine.places.ready(engine.places.cluster(settings, resources))
-        engine.dispatch.fetch(handles, engine.mirrors, cluster)
+        engine.dispatch.fetch(handles, engine.mirrors, _cluster(engine, entry))
         engine.journal.removed(handles)
+
+
+def _cluster(engine: Engine, entry: Entry) -> Cluster:
+    settings = places.from_json(entry.settings)
+    return engine.places.ready(engine.places.cluster(settings, specs.resources(entry)))
 
 
 def _remove_strays(engine: Engine) -> None:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import concurrent.futures
 import threading
 from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
 from clustrix_core.api import forks
-from clustrix_core.errors import CancelledByCaller, CannotTravel
+from clustrix_core.errors import CancelledByCaller, CannotTravel, ValueGone
 from clustrix_core.model import JobStatus
 
 if TYPE_CHECKING:
     import asyncio
 
+    from clustrix_core.api.kept import Kept
     from clustrix_core.engine import Engine, Flight
     from clustrix_core.worker.progress import Progress
 
@@ -105,10 +106,46 @@ class Job(concurrent.futures.Future, Generic[T]):  # type: ignore[type-arg]
             return False
         return engine.cancel(flight) and self.cancelled()
 
-    def result(self, timeout: float | None = None) -> T:
-        """Return the value. Raises the function's exception, a JobError, or TimeoutError after ``timeout`` seconds."""
+    @overload
+    def result(self, timeout: float | None = None, *, keep: Literal[False] = False) -> T: ...
+    @overload
+    def result(self, timeout: float | None = None, *, keep: Literal[True]) -> Kept[T]: ...
+    def result(self, timeout: float | None = None, *, keep: bool = False) -> T | Kept[T]:
+        """Return the value. Raises the function's exception, a JobError, or TimeoutError after ``timeout`` seconds.
+
+        ``keep``: wait for it and leave it on the cluster; return a ``Kept``, which another call there takes. Asked for
+        before the job ends, large values are not sent here at all. Raises ValueGone where its files may be gone.
+        """
+        if keep:
+            self._keep()
+        value = self._outcome(timeout)
+        if not keep and not _is_left(value):
+            return value  # type: ignore[no-any-return]
+        kept = self._as_kept()
+        return kept if keep else kept.result()
+
+    def _keep(self) -> None:
+        engine, flight = self._known
+        if not engine.keep(flight):
+            raise ValueGone(
+                f"the files of {self!r} may be gone from {flight.entry.cluster}: it was over before",
+                job=self.id,
+                hint="Ask right after submit(), before the job ends. Its value, if it had one, is here: job.result().",
+            )
+
+    def _left_there(self) -> Kept[T] | None:
+        """Return what stands for a value that stays on the cluster; None where it does not."""
+        return self._as_kept() if self.done() and _is_left(self._result) else None
+
+    def _as_kept(self) -> Kept[T]:
+        from clustrix_core.api.kept import Kept
+
+        _, flight = self._known
+        return Kept(self.id, flight.spec.label, flight.entry.cluster, flight.inbox.size)
+
+    def _outcome(self, timeout: float | None) -> Any:
         try:
-            return super().result(timeout)  # type: ignore[no-any-return]
+            return super().result(timeout)
         except CancelledByCaller:
             raise
         except concurrent.futures.CancelledError:
@@ -151,6 +188,12 @@ class Job(concurrent.futures.Future, Generic[T]):  # type: ignore[type-arg]
     def _cancelled(self) -> CancelledByCaller:
         job = self._flight.spec if self._flight else None
         return CancelledByCaller(f"job {job.id if job else ''} was cancelled here", job=job.id if job else None)
+
+
+def _is_left(value: Any) -> bool:
+    from clustrix_core.engine.values import Left  # `import clustrix` is to cost next to nothing
+
+    return isinstance(value, Left)
 
 
 def _as_asyncio(job: Job[T]) -> asyncio.Future[T]:

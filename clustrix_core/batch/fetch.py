@@ -16,8 +16,8 @@ from clustrix_core.model import Cluster, Fetched, JobHandle
 from clustrix_core.worker import progress
 
 # The names that a job's own files have, to awk and to us; whatever else lies in a job directory stays there.
-_NAMES = "results-[0-9.]+|log-[0-9.]+|status-[0-9.]+|result(-[0-9.]+)?[.]json"
-_GROW = ("results-", "log-")
+_NAMES = "results-[0-9.]+|value-[0-9a-f]+|log-[0-9.]+|status-[0-9.]+|result(-[0-9.]+)?[.]json"
+_GROW = ("results-", "value-", "log-")
 _PROGRESS = "progress-[0-9.]+"  # one line, which says in its first word whether it is new
 _NAME = re.compile(_NAMES)
 _PROGRESS_NAME = re.compile(_PROGRESS)
@@ -32,7 +32,8 @@ KEPT = 1 << 18  # bytes of a log that come home by themselves: it must outlive i
 _DISCARD = r"s/^X \(jobs\/[0-9a-f][0-9a-f]\/[0-9a-f][0-9a-f]*\)$/\1/p"
 
 # stdin: "X directory" for each job to remove, then "J directory" for each other, each followed by "name size" of what
-# is here. One ls for all directories, one awk that compares; only files that differ cost more: results and logs grow,
+# is here. Blobs (value-) are sent to who has something of them, be it an empty file: that is how they are asked for.
+# One ls for all directories, one awk that compares; only files that differ cost more: results, blobs and logs grow,
 # of them the new bytes are sent; other files are replaced, so they are sent whole. Each is sent as a line "F path from
 # to", the bytes, and a line "= path": a file that goes or shrinks meanwhile must not shift what comes after it.
 # Reports of progress are read to see whether they are new, which costs no process, and sent as "P path line".
@@ -52,9 +53,10 @@ _SCRIPT = (
     ' { file=dir "/" $9; had=file in here ? here[file] : 0; print "P", file, had; next }'
     f" NF==9 && /^-/ && $9 ~ /^({_NAMES})$/ && $5>0"
     ' { file=dir "/" $9; had=file in here ? here[file] : 0;'
+    " if ($9 ~ /^value-/ && !(file in here)) next;"
     f" if ($9 ~ /^log-/ && $5+0 > {KEPT}) $5={KEPT};"
     # Sizes are printed as they were read: some awks round large numbers.
-    ' if ($9 !~ /^(results|log)-/) { if ($5+0 != had+0) print "F", file, 0, $5 }'
+    ' if ($9 !~ /^(results|value|log)-/) { if ($5+0 != had+0) print "F", file, 0, $5 }'
     ' else if ($5+0 > had+0) print "F", file, had, $5 }\''
     " | while read -r kind file from to; do"
     ' if [ $kind = P ]; then IFS= read -r line <"$file" && [ "${line%% *}" != "$from" ]'

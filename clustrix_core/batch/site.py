@@ -103,7 +103,7 @@ def _close(worker: str) -> Iterator[str]:
     """
     names = "jobs worker slots"
     mine = "case $(ls -ld .) in d???------*) ;;"
-    held = f"{names} envs"
+    held = f"{names} envs blobs"
     found = "echo others could write to it, and it holds $name >&2; exit 69"
     in_use = f"for name in {held}; do [ ! -e $name ] || {{ {found}; }}; done"
     changed = f"chmod 700 . || exit 65; {mine} *) echo its mode cannot be changed: $(ls -ld .) >&2; exit 69;; esac"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import shlex
 import time
 from collections.abc import Iterator, Mapping
@@ -22,6 +23,9 @@ _STAGED = "clustrix: staged"
 _NO_WORKER = 67
 _GIVEN_UP = 68
 NO_ENVIRONMENT = 70
+NO_BLOBS = 72
+_MISSING = "clustrix: missing"
+_DIGEST = re.compile(r"(?<= )[0-9a-f]{64}(?=\s)")
 
 
 def submit(dialect: Dialect, job: JobSpec, script: str, cluster: Cluster) -> JobHandle:
@@ -81,6 +85,7 @@ def _command(dialect: Dialect, job: JobSpec, cluster: Cluster, linked: Mapping[s
             # tar takes a stream that was cut between two files for a whole one; the script comes last.
             f"tar -xof - && [ -f {script_name(job)} ] || undo",
             *links,
+            *([_blobs()] if "needs" in job.files else []),
             *_admitted(job, cluster),
             # Whoever looks for it can tell by its processes whether the scheduler's command may still be at work.
             "read -r pid name state parent group more 2>/dev/null </proc/$$/stat || group=$$",
@@ -92,6 +97,22 @@ def _command(dialect: Dialect, job: JobSpec, cluster: Cluster, linked: Mapping[s
             f"[ ! -s {answer(job)}.err ] || cat {answer(job)}.err >&2",
             'exit "$code"',
         ]
+    )
+
+
+def _blobs() -> str:
+    """Return what gives the job a name of its own for each blob that it needs, or says which are not there.
+
+    So blobs stay while a job has them, and whoever removes the job's directory has let go of them.
+    """
+    there, own = "../../../blobs/$name", "blobs/$name"  # digests: nothing in them is special to a shell
+    copied = f"{{ [ -f {there} ] && {{ cp {there} {own} || {{ rm -f {own}; false; }}; }}; }}"  # no links there
+    each = f'[ -f {own} ] || ln {there} {own} 2>/dev/null || {copied} || missing="$missing $name"'
+    return (
+        # A network file system may remember that they were not there, until somebody lists the directory.
+        f"{{ mkdir -p blobs && {{ ls ../../../blobs >/dev/null 2>&1 || :; }}; }} || undo; missing=;"
+        f" while read -r name size; do {each}; done <needs;"
+        f' [ -z "$missing" ] || {{ echo "{_MISSING}$missing"; failed={NO_BLOBS}; undo; }}'
     )
 
 
@@ -152,6 +173,10 @@ def _not_staged(completed: Completed, before: str, cluster: Cluster) -> Clustrix
         return StagingError("the worker is gone from work_dir", returncode=_NO_WORKER, transient=True)
     if completed.returncode == NO_ENVIRONMENT:
         return StagingError("the environment is not on the cluster", returncode=NO_ENVIRONMENT)
+    if completed.returncode == NO_BLOBS:
+        # Damaged, it may name too few: the next submission tells the others.
+        missing = " ".join(_DIGEST.findall(before.rpartition(_MISSING)[2]))
+        return StagingError("data that it needs is not on the cluster", returncode=NO_BLOBS, missing=missing)
     said = completed.error or before.strip() or f"exit {completed.returncode}"
     if completed.returncode == REFUSED:
         return PayloadError(
@@ -184,4 +209,4 @@ def _rejected(dialect: Dialect, completed: Completed, after: str) -> ClustrixErr
     )
 
 
-__all__ = ["NO_ENVIRONMENT", "script_name", "submit"]
+__all__ = ["NO_BLOBS", "NO_ENVIRONMENT", "script_name", "submit"]

@@ -20,6 +20,8 @@ from clustrix_core.cli.state import cluster_option, state
 def command(older_than: float, dry_run: bool, yes: bool) -> None:
     """Remove finished jobs: their results here, their directories on the clusters, and their lines in the list.
 
+    Data there that no job needs any more goes with them.
+
     Jobs in flight are never touched. At a terminal you are asked first.
     """
     from clustrix_core.api.cleaning import clean, finished

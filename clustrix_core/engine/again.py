@@ -28,16 +28,18 @@ def retry(engine: Engine, job: str, deliver: CLAIM_RESULT, changes: Mapping[str,
         raise ConfigError(
             f"job {entry.id} is still {entry.state.lower()}", hint=f"End it first: clustrix cancel {entry.id}"
         )
-    kept = [path for name in payload.PACKED if (path := engine.outbox / entry.id / name).is_file()]
+    outbox = engine.outbox / entry.id
+    kept = [path for name in payload.PACKED if (path := outbox / name).is_file()]
+    kept += (outbox / payload.BLOBS).glob("*")
     if not kept:
         raise ConfigError(
             f"what job {entry.id} was made of is no longer on this machine",
             hint="It is kept of jobs that did not succeed, until they are cleaned.",
         )
-    return engine.submit(_request(engine, entry, kept, changes or {}), deliver)
+    return engine.submit(_request(engine, entry, outbox, kept, changes or {}), deliver)
 
 
-def _request(engine: Engine, entry: Entry, kept: Sequence[Path], changes: Mapping[str, Any]) -> Request:
+def _request(engine: Engine, entry: Entry, outbox: Path, kept: Sequence[Path], changes: Mapping[str, Any]) -> Request:
     spec = entry.spec
 
     def pack(directory: Path, python: tuple[int, int] | None) -> None:
@@ -48,7 +50,7 @@ def _request(engine: Engine, entry: Entry, kept: Sequence[Path], changes: Mappin
                     hint="Submit both from your program again.",
                 )
         for path in kept:
-            _copy(path, directory / path.name)
+            _copy(path, directory / path.relative_to(outbox))
 
     return Request(
         label=entry.label,
@@ -66,6 +68,10 @@ def _request(engine: Engine, entry: Entry, kept: Sequence[Path], changes: Mappin
 
 
 def _copy(kept: Path, path: Path) -> None:
+    path.parent.mkdir(exist_ok=True, mode=0o700)
+    if kept.is_symlink():  # a file that was an argument
+        path.symlink_to(kept.readlink())
+        return
     # A payload is never written to again, and may be large: a second name for it is enough.
     try:
         os.link(kept, path)

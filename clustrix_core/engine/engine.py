@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from clustrix_core import alive, keys
+from clustrix_core import alive, keys, payload
 from clustrix_core.batch.fetch import KEPT
 from clustrix_core.config import ClusterConfig
 from clustrix_core.dispatch import Dispatch
@@ -21,6 +21,7 @@ from clustrix_core.engine.flight import CLAIM_RESULT, Flight
 from clustrix_core.engine.inbox import Inbox
 from clustrix_core.engine.monitor import Monitor
 from clustrix_core.engine.submission import Submissions
+from clustrix_core.engine.uploads import Uploads
 from clustrix_core.entry import OVER, REFUSED, Entry
 from clustrix_core.environments import Recipe
 from clustrix_core.errors import ConfigError
@@ -67,6 +68,7 @@ class Engine:
         self.places = places.Places(self.dispatch, self.journal)
         self.submissions = Submissions(self)
         self.builds = Builds(self)
+        self.uploads = Uploads()
         self._monitors: dict[tuple[str, str, str, int], Monitor] = {}
         self._lock = threading.Lock()
         reading.finish_orphans(self)
@@ -108,6 +110,7 @@ class Engine:
             "sources": dict(request.sources),
             # Where the job runs with the client's files, relative paths go on meaning the same.
             "cwd": os.getcwd() if cluster.transport.here else None,
+            specs.DATA: (self.outbox / job / payload.BLOBS).is_dir(),
         }
         entry = Entry(
             id=job,
@@ -134,6 +137,13 @@ class Engine:
     def attach(self, job: str, deliver: CLAIM_RESULT) -> Flight:
         """Deliver the outcomes of a job of any process of this user: those that are here, the rest as they come."""
         return reading.attach(self, job, deliver)
+
+    def keep(self, flight: Flight) -> bool:
+        """Leave the value of a job on its cluster, until it is cleaned; False where its files may be gone already."""
+        if not self.journal.keep(flight.spec.id):
+            return False
+        flight.inbox.leave = True
+        return True
 
     def cancel(self, flight: Flight) -> bool:
         """End a job. True once the scheduler took it, or before it ever got there; False when it was over."""

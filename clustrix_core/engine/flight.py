@@ -179,6 +179,8 @@ class Flight:
             return True
         if self.inbox.forged is not None and self.spec.calls == 1:
             return True
+        if self.inbox.waiting and now - self.news < LAG:
+            return False
         return self.over_since is not None and now - self.over_since >= self._grace()
 
     def _grace(self) -> float:

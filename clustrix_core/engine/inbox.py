@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from clustrix_core import payload
+from clustrix_core.engine import values
 from clustrix_core.errors import CannotTravel, ForgedResult, JobFailed, RemoteError, ResultUnreadable
-from clustrix_core.worker import progress, records
+from clustrix_core.worker import blobs, progress, records
 from clustrix_core.worker.progress import Progress
 
+_GROWING = ("results-*", f"{blobs.OUT}*")
 Outcome = tuple[int, Any, BaseException | None]
 _FRAME = re.compile(r'([ |]*  )File "(.+)", line (\d+), in .')
 _FILE = re.compile(r"results-(\d+)\.(\d+)\.\d+\.\d+\Z")
@@ -50,6 +52,10 @@ class Inbox:
         self.again: dict[int, tuple[int, int]] = {}  # round and task of calls that have asked to go on in a later run
         self.raised = ""  # what the first call that raised has said
         self.unreadable = False
+        self.waiting = False  # for blobs that the last records name
+        self.leave = False  # values are left where they are
+        self.size = 0  # of the pickle of the last value
+        self._shelf = blobs.Shelf(str(mirror))
         self._mirror, self._job, self._calls = mirror, job, calls
         self._signer = records.Signer(bytes.fromhex(key), job)
         self._read_to: dict[str, int] = {}
@@ -92,12 +98,13 @@ class Inbox:
 
     def changed(self) -> bool:
         """Return whether there is more than at the last time, whoever has brought it."""
-        sizes = {path.name: path.stat().st_size for path in self._mirror.glob("results-*")}
+        sizes = {path.name: path.stat().st_size for kind in _GROWING for path in self._mirror.glob(kind)}
         before, self._sizes = self._sizes, sizes
         return sizes != before
 
     def read(self) -> Iterator[Outcome]:
         """Yield the outcomes that are new. A file with a forged record is not read any further."""
+        self.waiting = False
         if not self._mirror.is_dir():
             return
         for path in sorted(self._mirror.iterdir()):
@@ -111,6 +118,8 @@ class Inbox:
                 for record in records.read_all(file, self._read_to.setdefault(path.name, 0), self._signer):
                     if record.header.get("run") != run:
                         raise records.ForgedRecord("a record of another run")
+                    if not self._is_here(file, record):
+                        break
                     self._read_to[path.name] = record.end
                     yield from self._take(file, record, path)
             except records.ForgedRecord as error:
@@ -120,6 +129,17 @@ class Inbox:
                     path=str(path),
                     hint="Somebody or something has changed the job's files on the cluster.",
                 )
+
+    def _is_here(self, file: BinaryIO, record: records.Record) -> bool:
+        """Return whether a record can be taken in; blobs that it needs for that are asked for."""
+        if self._stays(record) or not (missing := values.lacking(self._mirror, file, record)):
+            return True
+        values.ask(missing)
+        self.waiting = True
+        return False
+
+    def _stays(self, record: records.Record) -> bool:
+        return self.leave and record.header.get("kind") == "value"
 
     def _take(self, file: BinaryIO, record: records.Record, path: Path) -> Iterator[Outcome]:
         header, kind = record.header, record.header.get("kind")
@@ -135,6 +155,11 @@ class Inbox:
             return
         if kind == "again":
             self.again[call] = _round_and_task(header["run"])
+            return
+        if kind == "value":
+            self.size = values.size(file, record)
+        if self._stays(record):
+            yield call, values.Left(self.size), None
             return
         value, error = self._outcome(str(kind), file, record, path)
         if error is not None and not self.raised:
@@ -153,7 +178,9 @@ class Inbox:
                 hint=f"It was {str(header.get('repr'))[:200]}; result.json in the job directory keeps that.",
             )
         try:
-            loaded = payload.load(kind, file, record.offset, record.sizes)
+            loaded = payload.load(kind, file, record.offset, record.sizes, self._shelf)
+        except blobs.Damaged as problem:
+            raise records.ForgedRecord(str(problem)) from problem
         except Exception as problem:  # unpickling runs the constructors of anybody's classes
             if kind == "error":
                 return None, _text_error(header)

@@ -40,8 +40,6 @@ def land(engine: Engine, flight: Flight) -> None:
         flight.settle(call, error)
     if goes_on:
         _again(engine, flight, left)
-    else:
-        _tell_over(engine, flight)
 
 
 def cancel(engine: Engine, flight: Flight) -> None:
@@ -54,11 +52,10 @@ def cancel(engine: Engine, flight: Flight) -> None:
         # Another client has brought it there since we looked, and saw no reason yet to end it.
         engine.dispatch.cancel([accepted], engine.places.ready(flight.cluster))
     flight.fail(error)
-    _tell_over(engine, flight)
 
 
 def over(engine: Engine, flight: Flight) -> None:
-    """Journal that a job is over. Its last outcome is delivered after that: a script may end when it has it."""
+    """Journal that a job is over and tell the listeners, before the last outcome: a script may end when it has it."""
     entry = flight.entry
     with flight.lock:  # the monitor and a caller that cancels may both get here
         if entry.phase in (OVER, REFUSED):
@@ -77,6 +74,7 @@ def over(engine: Engine, flight: Flight) -> None:
     engine.submissions.forget(entry.id)
     if state is JobState.SUCCEEDED:  # what failed may be wanted again: `clustrix retry`
         shutil.rmtree(engine.outbox / entry.id, ignore_errors=True)
+    _tell(engine, flight, state)
 
 
 def keeps(entry: Entry, failed: bool) -> bool:
@@ -127,8 +125,8 @@ def _again(engine: Engine, flight: Flight, left: Sequence[int]) -> None:
     engine.submissions.start(flight)
 
 
-def _tell_over(engine: Engine, flight: Flight) -> None:
-    state, before = JobState(flight.entry.state), flight.status
+def _tell(engine: Engine, flight: Flight, state: JobState) -> None:
+    before = flight.status
     if state is not before.state and flight.handle is not None:
         flight.status = dataclasses.replace(before, state=state)
         engine.dispatch.job_changed(flight.handle, before, flight.status, flight.cluster)

@@ -114,6 +114,7 @@ class Monitor:
                 if flight.spec.id in fetched:
                     flight.gone = fetched[flight.spec.id].missing
                 flight.read()
+        fetched = {**fetched, **self._bring([flight for flight in flights if flight.inbox.waiting])}
         self._ask([flight for flight in self._watched(flights) if not flight.complete])
         behind, now = [], time.monotonic()
         for flight in self._watched(flights):
@@ -148,6 +149,18 @@ class Monitor:
         self._tidy_at = None
         if garbage:
             journal.removed(garbage)
+        return fetched
+
+    def _bring(self, flights: list[Flight]) -> Mapping[str, Fetched]:
+        """Fetch the large values of records that have just come."""
+        own = [flight for flight in flights if flight.spec.id not in self._followed]
+        if not own:
+            return {}
+        fetched = self._engine.dispatch.fetch(_handles(own), self._engine.mirrors, self.cluster)
+        for flight in own:
+            self._stamp(flight)
+            with self._its_own(flight):
+                flight.read()
         return fetched
 
     def _is_fresh(self, flight: Flight, pause: float) -> bool:

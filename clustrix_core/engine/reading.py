@@ -25,7 +25,7 @@ def attach(engine: Engine, job: str, deliver: CLAIM_RESULT) -> Flight:
     entry = engine.journal.get(job)
     cluster = engine.places.cluster(places.from_json(entry.settings), specs.resources(entry))
     flight = engine.flight(entry, cluster, deliver)
-    _deliver_known(flight)
+    _deliver_known(engine, flight)
     if entry.phase in (OVER, REFUSED):
         return flight
     if entry.phase == INTENT:
@@ -47,7 +47,7 @@ def finish_orphans(engine: Engine) -> None:
             continue
         if engine.journal.adopt(entry.id, entry.owner, engine.name):
             flight = engine.flight(entry, cluster, lambda call, value, error: None)
-            _deliver_known(flight)
+            _deliver_known(engine, flight)
             flight.unsure = True
             engine.submissions.start(flight)
 
@@ -60,7 +60,7 @@ def wait_for_owner(engine: Engine, flight: Flight) -> None:
 def catch_up(engine: Engine, flight: Flight, entry: Entry) -> None:
     """Follow a job that somebody else has submitted meanwhile; deliver how it ended if it has."""
     flight.adopt(entry)
-    _deliver_known(flight)
+    _deliver_known(engine, flight)
     if entry.phase not in (OVER, REFUSED):
         _track(engine, flight)
 
@@ -106,17 +106,21 @@ def _follow_owner(engine: Engine, flight: Flight) -> None:
     catch_up(engine, flight, entry)
 
 
-def _deliver_known(flight: Flight) -> None:
+def _deliver_known(engine: Engine, flight: Flight) -> None:
     """Deliver what is here; once the job is over, an error for every call that is missing."""
     flight.read()
     entry = flight.entry
+    if entry.phase == OVER and entry.handle is not None and flight.inbox.waiting and engine.journal.keeps(entry.id):
+        flight.cluster = engine.places.ready(flight.cluster)  # its value was left there
+        engine.dispatch.fetch([entry.handle], engine.mirrors, flight.cluster)
+        flight.read()
     known = ends.read(entry.ends)
     for call in flight.missing:
         data = known.get(call) or entry.ends.get("*")
         if data is None and entry.phase not in (OVER, REFUSED):
             continue
-        gone = f"the results of job {entry.id} are no longer on this machine"
-        flight.settle(call, error_from(data) if data else JobLost(gone, job=entry.id))
+        gone = JobLost(f"the results of job {entry.id} are no longer on this machine", job=entry.id)
+        flight.settle(call, error_from(data) if data else flight.inbox.forged or gone)
 
 
 __all__ = ["attach", "catch_up", "finish_orphans", "wait_for_owner"]

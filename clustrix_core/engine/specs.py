@@ -11,6 +11,7 @@ from clustrix_core.model import JobSpec, Site
 from clustrix_core.resources import Resources
 
 RECIPE = "recipe"  # under which the journal keeps what is to be installed
+DATA = "data"  # under which it keeps whether the job has put data beside itself on the cluster
 _NAMES = {field.name for field in dataclasses.fields(JobSpec)}
 
 

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 from clustrix_core import keys, payload
-from clustrix_core.batch.submit import NO_ENVIRONMENT
+from clustrix_core.batch.submit import NO_BLOBS, NO_ENVIRONMENT
 from clustrix_core.engine import producers, reading, specs
 from clustrix_core.engine.flight import Flight
 from clustrix_core.engine.shape import shape
+from clustrix_core.engine.uploads import SENDS
 from clustrix_core.entry import INTENT, OVER, REFUSED, error_data
 from clustrix_core.errors import ClustrixError, StagingError, SubmitRejected, TransportError
 from clustrix_core.model import Cluster, JobHandle, JobSpec, JobState
@@ -44,6 +45,10 @@ def _leave() -> None:
 # When the interpreter is on its way out and waits for our threads, what is still unsure is the next client's.
 # An atexit function would come too late, after the threads; concurrent.futures ends its own in the same way.
 getattr(threading, "_register_atexit", atexit.register)(_leave)
+
+
+class _Withdrawn(Exception):
+    """Its caller has cancelled a job while its data was being sent."""
 
 
 class Submissions:
@@ -167,7 +172,9 @@ class Submissions:
             spec = self._journalled(flight, dataclasses.replace(spec, submission=number), cluster)
             number += 1
             try:
-                return engine.dispatch.submit(spec, script, cluster), spec, cluster
+                return self._staged(flight, spec, script, cluster), spec, cluster
+            except _Withdrawn:
+                break
             except StagingError as error:  # there is no job
                 if last or not error.transient:
                     raise
@@ -182,6 +189,24 @@ class Submissions:
                 if last:
                     raise
         return None, spec, cluster
+
+    def _staged(self, flight: Flight, spec: JobSpec, script: str, cluster: Cluster) -> JobHandle:
+        """Submit; where data is missing over there, send it before. Nothing has happened then: it is the same try."""
+
+        def going() -> None:
+            if flight.withdrawn:
+                raise _Withdrawn
+
+        for last in [*[False] * SENDS, True]:
+            try:
+                return self._engine.dispatch.submit(spec, script, cluster)
+            except StagingError as error:
+                if last or error.returncode != NO_BLOBS:
+                    raise
+                missing = str(getattr(error, "missing", "")).split()
+                directory = self._engine.outbox / spec.id / payload.BLOBS
+                self._engine.uploads.send(flight.entry.place, missing, directory, cluster, going)
+        raise AssertionError("unreachable")
 
     def _journalled(self, flight: Flight, spec: JobSpec, cluster: Cluster) -> JobSpec:
         """Write a submission down before anybody hears of it; whoever takes it over must know what to look for."""

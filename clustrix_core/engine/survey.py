@@ -7,11 +7,12 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from clustrix_core import alive, keys
-from clustrix_core.engine import ends, landing, places
+from clustrix_core.engine import ends, landing, places, values
 from clustrix_core.engine.engine import Engine
 from clustrix_core.entry import OVER, REFUSED, Entry
 from clustrix_core.errors import ClustrixError
@@ -80,7 +81,8 @@ def _settle(engine: Engine, entry: Entry, outcomes: Mapping[int, bool], said: Jo
     """Journal what is new. A job is over when every call has an outcome; what else ends one is its reader's to say."""
     if said is None:
         status = JobStatus(_state(entry, outcomes))
-        if not alive.is_alive(engine.home, entry.owner):
+        # Large values come when somebody asks for them; what is over may be removed over there.
+        if not alive.is_alive(engine.home, entry.owner) and not _lacks_values(engine, entry):
             keep = landing.keeps(entry, status.state is JobState.FAILED)
             entry.phase, entry.state, entry.reason = OVER, status.state.value, ""
             entry.finished = time.time()
@@ -106,6 +108,15 @@ def _outcomes(engine: Engine, entry: Entry) -> dict[int, bool]:
     for path in sorted((engine.mirrors / entry.id).glob("results-*")):
         found.update(_read(path, signer))
     return found
+
+
+def _lacks_values(engine: Engine, entry: Entry) -> bool:
+    mirror, signer = engine.mirrors / entry.id, _signer(engine, entry)
+    for path in mirror.glob("results-*"):
+        with path.open("rb") as file, suppress(records.ForgedRecord):
+            if any(values.lacking(mirror, file, record) for record in records.read_all(file, 0, signer)):
+                return True
+    return False
 
 
 def _signer(engine: Engine, entry: Entry) -> records.Signer:

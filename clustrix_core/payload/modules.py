@@ -132,7 +132,7 @@ def _attributes(function: FunctionType) -> Iterator[tuple[str, str]]:
     for code in codes(function.__code__):
         held: Mapping[str, Any] | Any = None
         for step in dis.get_instructions(code):
-            if step.opname.startswith("LOAD_GLOBAL"):
+            if step.opname.startswith(("LOAD_GLOBAL", "LOAD_NAME")):
                 held = function.__globals__.get(step.argval)
             elif step.opname.startswith(("LOAD_ATTR", "LOAD_METHOD")):
                 if isinstance(held, ModuleType):

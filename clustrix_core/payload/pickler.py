@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import io
 import sys
 from collections.abc import Callable, Collection, Iterable
 from types import FunctionType, ModuleType
@@ -11,10 +10,10 @@ from typing import Any
 
 import cloudpickle
 
-from clustrix_core.errors import CannotTravel
-from clustrix_core.payload import modules, reached, references
+from clustrix_core.payload import modules, reached, references, staying
+from clustrix_core.reach import bytecode
 from clustrix_core.reach.own import is_own, with_parents
-from clustrix_core.worker import exceptions, pickling, shells
+from clustrix_core.worker import classes, exceptions, pickling, shells
 from clustrix_core.worker.parts import Parts
 
 PROTOCOL = 5
@@ -76,9 +75,8 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             self.globals_ref[id(vars(sys.modules[name]))] = _Variables(name)
 
     def reducer_override(self, obj: Any) -> Any:
-        # cloudpickle would send the contents of an open file: the function would then work on a silent copy.
-        if isinstance(obj, io.IOBase) and not isinstance(obj, (io.StringIO, io.BytesIO)):
-            raise CannotTravel(f"{obj!r} is an open file")
+        if (counterpart := staying.counterpart(obj)) is not None:
+            return counterpart
         reached.note(obj)
         if isinstance(obj, BaseException):
             return exceptions.reduce_exception(obj, PROTOCOL)
@@ -91,10 +89,13 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         if isinstance(obj, ModuleType):
             return self._module(obj)
         reduced = super().reducer_override(obj)
+        if isinstance(obj, type):
+            return classes.with_slots(obj, reduced)
         if isinstance(obj, FunctionType) and isinstance(reduced, tuple):
             references.check(obj)
             self.functions.append(obj)
             self.needed.update(modules.imported_by(obj))
+            _add_names_of_classes(obj, reduced)
             if hasattr(obj, "dispatch") and hasattr(obj, "registry"):  # functools.singledispatch: holds weak references
                 known = vars(obj)["__wrapped__"], dict(obj.registry)
                 return pickling.dispatching, (), known, None, None, pickling.teach
@@ -155,7 +156,7 @@ def _gather(needed: Iterable[str]) -> modules.Luggage:
                     found |= _needs(value)
                 except Exception as error:
                     del contents[key]
-                    absent[key] = f"{type(error).__name__}: {error}"[:500]
+                    absent[key] = f"{type(error).__name__}: {error.args[0] if error.args else ''}"[:500]
         luggage.add(module, contents, absent)
         waiting += found
     return luggage
@@ -166,6 +167,14 @@ def _needs(value: Any) -> set[str]:
     with references.by(None):  # what a module holds is no argument
         pickler.dump(value)
     return pickler.needed
+
+
+def _add_names_of_classes(function: FunctionType, reduced: Any) -> None:
+    """Add the globals that only the bodies of classes inside a function name: cloudpickle looks in functions alone."""
+    known, variables = reduced[2][1]["__globals__"], function.__globals__
+    for name in bytecode.names_of_classes(function.__code__):
+        if name in variables:
+            known.setdefault(name, variables[name])
 
 
 def _is_found_by_name(function: Any) -> bool:

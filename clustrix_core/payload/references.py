@@ -13,13 +13,17 @@ from typing import Any
 from clustrix_core.errors import CannotTravel
 
 Refer = Callable[[Any], Any]
-_refer: ContextVar[Refer | None] = ContextVar("refer", default=None)
+_refer: ContextVar[Refer | None] = ContextVar("refer", default=None)  # None: nothing is being packed
+
+
+class Standing:
+    """What stands for its value among the arguments of a call; a job does, too."""
 
 
 @contextmanager
 def by(refer: Refer | None) -> Iterator[None]:
     """Within this context a job is pickled as what ``refer(job)`` returns, as ``__reduce__`` would; None: refused."""
-    before = _refer.set(refer)
+    before = _refer.set(refer or _refused)
     try:
         yield
     finally:
@@ -28,25 +32,31 @@ def by(refer: Refer | None) -> Iterator[None]:
 
 def reduce(job: Any) -> Any:
     """Return how to pickle a job. Raises CannotTravel where it is no argument of a call."""
-    refer = _refer.get()
-    if refer is None:
-        raise CannotTravel(f"{job!r} is a job of this process", hint="Send its result instead: job.result().")
-    return refer(job)
+    return (_refer.get() or _refused)(job)
+
+
+def packing() -> bool:
+    """Return whether what is pickled now is to travel: else it is somebody's own business."""
+    return _refer.get() is not None
+
+
+def _refused(job: Any) -> Any:
+    raise CannotTravel(f"{job!r} is a job of this process", hint="Send its result instead: job.result().")
 
 
 def check(function: FunctionType) -> None:
     """Raise CannotTravel for a function among the arguments that uses a job by itself: it would find a value there."""
-    if _refer.get() is None:  # a job is refused wherever it is
+    if _refer.get() in (None, _refused):  # a job is refused wherever it is
         return
     try:
         scope = inspect.getclosurevars(function)
     except ValueError:  # a variable that is not set yet
         return
     for name, value in [*scope.nonlocals.items(), *scope.globals.items()]:
-        if isinstance(value, Future):
+        if isinstance(value, (Future, Standing)):
             raise CannotTravel(
                 f"{name!r}, which {function.__qualname__} uses, is a job", hint="Make it an argument of its own."
             )
 
 
-__all__ = ["Refer", "by", "check", "reduce"]
+__all__ = ["Refer", "Standing", "by", "check", "packing", "reduce"]

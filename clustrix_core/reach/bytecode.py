@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dis
 import functools
+import inspect
 from collections.abc import Iterator
 from types import CodeType
 from typing import Any, NamedTuple
 
 _IMPORT = dis.opmap["IMPORT_NAME"]
+_OF_CLASSES = ("LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS")
 
 
 class Import(NamedTuple):
@@ -48,5 +50,16 @@ def global_names(code: CodeType) -> Iterator[str]:
     for one in codes(code):
         yield from one.co_freevars
         for step in dis.get_instructions(one):
-            if step.opname.startswith(("LOAD_GLOBAL", "LOAD_NAME")):
+            if step.opname.startswith(("LOAD_GLOBAL", *_OF_CLASSES)):
                 yield step.argval
+
+
+@functools.lru_cache(4096)
+def names_of_classes(code: CodeType) -> tuple[str, ...]:
+    """Return the names that the bodies of classes inside of code look for, some of which are their own."""
+    return tuple(
+        step.argval
+        for one in codes(code)
+        for step in (dis.get_instructions(one) if one.co_names and not one.co_flags & inspect.CO_OPTIMIZED else ())
+        if step.opname.startswith(_OF_CLASSES) and not step.argval.startswith("__")
+    )

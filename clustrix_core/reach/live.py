@@ -146,7 +146,7 @@ def _read(world: World, function: FunctionType) -> tuple[ast.AST | None, uses.Us
     if node is not None:
         postponed = bool(code.co_flags & _annotations_flag)
         read = uses.of(node, postponed)
-        if {use.chain[0] for use in read.names} <= known | {"super", "__class__"}:
+        if {use.chain[0] for use in read.names} <= known | {"super", "__class__"} and _says_all(node, code):
             return node, read
     line = code.co_firstlineno
     found = bytecode.imports(code)
@@ -157,6 +157,13 @@ def _read(world: World, function: FunctionType) -> tuple[ast.AST | None, uses.Us
     if os.path.isabs(code.co_filename):
         read.doubts.append((f"the source of {function.__qualname__} is not at hand, so its bytecode was read", line))
     return None, read
+
+
+def _says_all(node: ast.AST, code: CodeType) -> bool:
+    """Return whether a source has all names of some code: it may have been written anew since the code was made."""
+    said = {inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name)}
+    # The compiler makes some names itself, and changes private ones of classes.
+    return {name for name in bytecode.global_names(code) if not name.startswith(("_", "."))} <= said | {"super"}
 
 
 _annotations_flag = __future__.annotations.compiler_flag

@@ -87,6 +87,15 @@ class _Bell(threading.Event):
         super().clear()
 
 
+def _taken(receive: Callable[[int], bytes]) -> bytes:
+    import paramiko
+
+    try:
+        return receive(_READ)
+    except (paramiko.SSHException, EOFError, OSError) as error:  # it tells the host that there is room again
+        raise Unfinished(str(error)) from error
+
+
 class _Exchange:
     def __init__(
         self,
@@ -139,10 +148,10 @@ class _Exchange:
         """Pass on what has arrived; return whether there was anything."""
         busy = False
         if self.channel.recv_ready():
-            self.sink(self.channel.recv(_READ))
+            self.sink(_taken(self.channel.recv))
             busy = True
         if self.channel.recv_stderr_ready():
-            self.err += self.channel.recv_stderr(_READ)
+            self.err += _taken(self.channel.recv_stderr)
             busy = True
         if busy:
             self.moved = time.monotonic()

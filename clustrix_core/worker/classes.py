@@ -3,6 +3,7 @@
 import importlib
 import pickle
 import sys
+import types
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,6 +20,24 @@ def reduce_class(cls: type, reduced: "Any", dumps: "Callable[[Any], bytes]") -> 
     if not by_value or "<locals>" in cls.__qualname__:
         return reduced
     return own_class, (cls.__module__, cls.__qualname__, dumps(cls))
+
+
+def with_slots(cls: type, reduced: "Any") -> "Any":
+    """Return how to pickle a class by value, its ``__slots__`` included, given how cloudpickle would: without them.
+
+    Instances of such a class have no ``__dict__``, here nor there.
+    """
+    slots = cls.__dict__.get("__slots__")
+    if slots is None or not isinstance(reduced, tuple) or reduced[0].__name__ != "_make_skeleton_class":
+        return reduced
+    if issubclass(cls, tuple):  # typing.NamedTuple sets them itself
+        return reduced
+    attributes, options = reduced[2][0], reduced[1][3]
+    attributes.pop("__slots__", None)
+    options["__slots__"] = slots if isinstance(slots, (str, dict)) else tuple(slots)
+    for name in [name for name, value in attributes.items() if isinstance(value, types.MemberDescriptorType)]:
+        del attributes[name]  # one whose name is private to the class
+    return reduced
 
 
 def own_class(module: str, qualname: str, copy: bytes) -> "Any":

@@ -31,11 +31,15 @@ def main(argv: "List[str]") -> int:
 
         command = getattr(host, name)
         return int(command(*(int(word) for word in words)))
+    if (name, words) == ("receive", []):
+        from clustrix_core.worker.receiving import receive
+
+        return receive(sys.stdin.buffer)
     if (name, words) == ("files", []):
         from clustrix_core.worker.lookup import answer
 
         return answer()
     usage = "run ROUND TASK | admit LENIENT | start ROUND SLOTS | ps | kill | cores | files"
-    usage += " | environment KEY MODE | environments MODE"
+    usage += " | environment KEY MODE | environments MODE | receive"
     print("usage: %s" % usage, file=sys.stderr)
     return 2

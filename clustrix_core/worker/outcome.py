@@ -2,7 +2,7 @@
 
 import json
 
-from clustrix_core.worker import pickling, tracebacks
+from clustrix_core.worker import blobs, pickling, tracebacks
 from clustrix_core.worker.exceptions import Chain
 from clustrix_core.worker.parts import Parts
 
@@ -32,10 +32,16 @@ class Outcome:
         self.shown = shown
 
 
-def returned(value: "Any", show: bool) -> Outcome:
-    """Return the outcome of a call that returned. ``show``: also as JSON, where that can hold it."""
+def returned(value: "Any", show: bool, store: "blobs.Store") -> Outcome:
+    """Return the outcome of a call that returned. ``show``: also as JSON, where that can hold it.
+
+    Files and folders among the value are put into ``store``.
+    """
+    del store.files[:]
     try:
-        body = pickling.dump(value)
+        with store:
+            body = pickling.dump(value)
+        body.buffers += store.files
     except BaseException as error:
         message = "the result (%s) cannot be pickled: %s" % (type(value).__name__, tracebacks.describe(error))
         header = {"kind": "unreturnable", "message": message, "repr": tracebacks.shortened(repr, value)}

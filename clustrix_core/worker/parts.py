@@ -8,7 +8,12 @@ if TYPE_CHECKING:
 
     Chunk = Union[bytes, bytearray, memoryview]
 
+NAMED = 1 << 62  # in a size: this part is the name of a blob, which holds what belongs here
 _SMALL = 1 << 16
+
+
+class Named(bytes):
+    """The name of a blob (``blobs``), in the place of a part."""
 
 
 class Parts:
@@ -21,8 +26,8 @@ class Parts:
         self.buffers: "List[Chunk]" = list(buffers)
 
     def sizes(self) -> "List[int]":
-        """Return the size of the stream, then those of the buffers."""
-        return [sum(size(chunk) for chunk in self.stream)] + [size(buffer) for buffer in self.buffers]
+        """Return the size of the stream, then those of the buffers. Names of blobs are marked with NAMED."""
+        return [sum(_marked(chunk) for chunk in self.stream)] + [_marked(buffer) for buffer in self.buffers]
 
     def chunks(self) -> "Iterator[Chunk]":
         """Yield all bytes in order."""
@@ -37,6 +42,15 @@ def size(chunk: "Chunk") -> int:
     return chunk.nbytes if isinstance(chunk, memoryview) else len(chunk)
 
 
+def _marked(chunk: "Chunk") -> int:
+    return size(chunk) | (NAMED if isinstance(chunk, Named) else 0)
+
+
+def length(marked: int) -> int:
+    """Return how many bytes of the file a part of this size takes."""
+    return marked & ~NAMED
+
+
 def places(offset: int, sizes: "Iterable[int]", align: int = 1) -> "List[Tuple[int, int]]":
     """Return (offset, size) of each part; those after the first begin at multiples of ``align``."""
     found = []
@@ -44,7 +58,7 @@ def places(offset: int, sizes: "Iterable[int]", align: int = 1) -> "List[Tuple[i
         if number:
             offset += -offset % align
         found.append((offset, size))
-        offset += size
+        offset += length(size)
     return found
 
 

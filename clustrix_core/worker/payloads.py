@@ -4,7 +4,8 @@
 
 The header holds the sizes of the parts of the function and of the constants (keywords of all calls). A call is
 ``uint32 k · k × uint64 sizes · k parts``. Buffers begin at multiples of 64 bytes (counted from the start of the file;
-zeros fill the gaps), streams anywhere. The index is one uint64 a call. All integers are little-endian.
+zeros fill the gaps), streams anywhere. The index is one uint64 a call. All integers are little-endian. A size may be
+marked as that of the name of a blob (``parts.NAMED``), which is in the place of what it holds.
 """
 
 import array
@@ -14,14 +15,14 @@ import os
 import struct
 import sys
 
-from clustrix_core.worker import pickling
-from clustrix_core.worker.parts import Parts, places
+from clustrix_core.worker import blobs, pickling
+from clustrix_core.worker.parts import Parts, length, places
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, BinaryIO, Dict, Iterable, Optional
+    from typing import Any, BinaryIO, Callable, Dict, Iterable, Optional, Tuple
 
-    from clustrix_core.worker.parts import Chunk
+    from clustrix_core.worker.parts import Chunk, Named
 
 MAGIC = b"CLXP"
 END = b"CLXI"
@@ -38,8 +39,15 @@ def write(
     function: "Parts",
     calls: "Iterable[Parts]",
     constants: "Optional[Parts]" = None,
+    keep: "Optional[Callable[[Iterable[Chunk]], Named]]" = None,
 ) -> int:
-    """Write a payload and return the number of its calls. ``calls`` is consumed one by one, nothing is kept."""
+    """Write a payload and return the number of its calls. ``calls`` is consumed one by one, nothing is kept.
+
+    ``keep`` puts large parts away and returns what is written in their place; without it they are written as they are.
+    """
+    if keep is not None:
+        function, constants = blobs.named(function, keep), constants and blobs.named(constants, keep)
+        calls = (blobs.named(call, keep) for call in calls)
     header = dict(header, function=function.sizes())
     if constants is not None:
         header["constants"] = constants.sizes()
@@ -72,6 +80,7 @@ class Payload:
 
     def __init__(self, path: str) -> None:
         self._file = open(path, "rb")
+        self.shelf = blobs.Shelf(os.path.dirname(path), mapped=True)
         try:
             self._open()
         except (struct.error, OSError, LookupError, TypeError, ValueError) as error:
@@ -79,12 +88,12 @@ class Payload:
             raise ValueError("%s is no payload, or cut off: %s" % (path, error))
 
     def _open(self) -> None:
-        magic, length = _PREFIX.unpack(self._exactly(_PREFIX.size))
+        magic, size = _PREFIX.unpack(self._exactly(_PREFIX.size))
         if magic != MAGIC:
             raise ValueError("it begins with %r" % magic)
-        self.header: "Dict[str, Any]" = json.loads(self._exactly(length).decode("utf-8"))
-        self._function = places(_PREFIX.size + length, self.header["function"], ALIGN)
-        end = sum(self._function[-1])
+        self.header: "Dict[str, Any]" = json.loads(self._exactly(size).decode("utf-8"))
+        self._function = places(_PREFIX.size + size, self.header["function"], ALIGN)
+        end = _end(self._function[-1])
         self._constants = places(end, self.header.get("constants", ()), ALIGN)
         self._small_constants = self._kept(end)
         self._file.seek(-_TAIL.size, os.SEEK_END)
@@ -96,7 +105,7 @@ class Payload:
 
     def _kept(self, start: int) -> "Optional[bytes]":
         """Return the pickled constants, which each call needs, if they are small."""
-        end = sum(self._constants[-1]) if self._constants else start
+        end = _end(self._constants[-1]) if self._constants else start
         if end - start > _SMALL:
             return None
         self._file.seek(start)
@@ -104,21 +113,21 @@ class Payload:
 
     def function(self) -> "Any":
         """Unpickle the function (and the constants, in a payload that does not keep them apart)."""
-        return pickling.load(self._file, self._function)
+        return pickling.load(self._file, self._function, self.shelf)
 
     def constants(self) -> "Dict[str, Any]":
         """Unpickle the keywords that all calls have in common, afresh: no call sees what another did to them.
 
-        Large buffers are mapped: processes share their pages until they write to them.
+        Blobs are mapped: processes share their pages until they write to them.
         """
         if not self._constants:
             return {}
         if self._small_constants is None:
-            found: "Dict[str, Any]" = pickling.load(self._file, self._constants, mapped=True)
+            found: "Dict[str, Any]" = pickling.load(self._file, self._constants, self.shelf)
         else:
             start = self._constants[0][0]
             near = [(offset - start, size) for offset, size in self._constants]
-            found = pickling.load(io.BytesIO(self._small_constants), near)
+            found = pickling.load(io.BytesIO(self._small_constants), near, self.shelf)
         return found
 
     def call(self, index: int) -> "Any":
@@ -130,17 +139,21 @@ class Payload:
         self._file.seek(offset)
         (count,) = _COUNT.unpack(self._exactly(_COUNT.size))
         sizes = struct.unpack("<%dQ" % count, self._exactly(8 * count))
-        return pickling.load(self._file, places(offset + _COUNT.size + 8 * count, sizes, ALIGN))
+        return pickling.load(self._file, places(offset + _COUNT.size + 8 * count, sizes, ALIGN), self.shelf)
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
 
-    def _exactly(self, length: int) -> bytes:
-        data = self._file.read(length)
-        if len(data) < length:
+    def _exactly(self, size: int) -> bytes:
+        data = self._file.read(size)
+        if len(data) < size:
             raise ValueError("it ends early")
         return data
+
+
+def _end(place: "Tuple[int, int]") -> int:
+    return place[0] + length(place[1])
 
 
 def _put(file: "BinaryIO", place: int, chunks: "Iterable[Chunk]") -> int:

@@ -10,18 +10,17 @@ import io
 import pickle
 import sys
 
-from clustrix_core.worker import classes, exceptions, names
-from clustrix_core.worker.parts import Parts
+from clustrix_core.worker import blobs, classes, exceptions, names
+from clustrix_core.worker.parts import NAMED, Parts, length
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import ModuleType
-    from typing import Any, BinaryIO, Callable, Dict, List, Optional, Sequence, Tuple, Type
+    from typing import Any, BinaryIO, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Type
 
 PROTOCOL = min(5, pickle.HIGHEST_PROTOCOL)
 # Smaller buffers stay in the stream: a part costs more than copying them.
 _APART = 1 << 15
-_LARGE = 1 << 20
 
 
 class _Sink:
@@ -61,18 +60,49 @@ class Deep:
             sys.setrecursionlimit(self._before)
 
 
-def load(file: "BinaryIO", places: "Sequence[Tuple[int, int]]", mapped: bool = False) -> "Any":
+def load(file: "BinaryIO", places: "Sequence[Tuple[int, int]]", shelf: "Optional[blobs.Shelf]" = None) -> "Any":
     """Unpickle the stream at the first place, its buffers being at the others. Each byte is read once.
 
-    ``mapped``: large buffers are pages of the file until they are written to, then copies of them.
+    ``shelf`` has the blobs that parts may be the names of. Where it is ``mapped`` their buffers are pages of the file
+    until they are written to, then copies of them.
     """
-    buffers: "List[Any]" = []
-    for offset, size in places[1:]:
-        buffers.append((_map if mapped and size >= _LARGE else _read)(file, offset, size))
-    file.seek(places[0][0])
-    if not buffers:
-        return names.Unpickler(file).load()
-    return names.Unpickler(file, buffers=buffers).load()
+    if shelf is None:
+        shelf = blobs.Shelf("")
+    found = [_part(file, offset, size, shelf) for offset, size in places[1:]]
+    # Blobs one by one: files and folders lie behind the last one that the pickle asks for.
+    buffers = (part() if callable(part) else part for part in found)
+    offset, size = places[0]
+    with shelf:
+        if size & NAMED:
+            with open(shelf.find(_name(file, offset, size))[0], "rb") as stream:
+                return _unpickled(stream, buffers, bool(found))
+        file.seek(offset)
+        return _unpickled(file, buffers, bool(found))
+
+
+def _unpickled(stream: "BinaryIO", buffers: "Iterator[Any]", apart: bool) -> "Any":
+    # Before Python 3.8 there are no buffers: what lies beside the stream is files then.
+    apart = apart and PROTOCOL >= 5
+    return (names.Unpickler(stream, buffers=buffers) if apart else names.Unpickler(stream)).load()
+
+
+def _name(file: "BinaryIO", offset: int, size: int) -> bytes:
+    file.seek(offset)
+    return file.read(length(size))
+
+
+def _part(file: "BinaryIO", offset: int, size: int, shelf: "blobs.Shelf") -> "Any":
+    """Return a buffer, or what opens the blob that is one."""
+    if not size & NAMED:
+        return _read(file, offset, size)
+    name = _name(file, offset, size)
+    return lambda: _opened(name, shelf)
+
+
+def _opened(name: bytes, shelf: "blobs.Shelf") -> "Any":
+    path, size = shelf.find(name)
+    with open(path, "rb") as blob:
+        return (_map if shelf.mapped else _read)(blob, 0, size)
 
 
 def loads(parts: Parts) -> "Any":
@@ -107,12 +137,22 @@ def _over(cloudpickle: "ModuleType") -> "Type[Any]":
         return base
     by_default = base.reducer_override
 
+    class Copier(base):  # type: ignore[misc]
+        def reducer_override(self, value: "Any") -> "Any":
+            reduced = by_default(self, value)
+            return classes.with_slots(value, reduced) if issubclass(type(value), type) else reduced
+
+    def dumps(value: "Any") -> bytes:
+        file = io.BytesIO()
+        Copier(file, PROTOCOL).dump(value)
+        return file.getvalue()
+
     # Called for every object that is not of a builtin type: what is neither a class, a function nor an exception
     # must cost no second call.
     def reducer_override(self: "Any", value: "Any") -> "Any":
         kind = type(value)
         if issubclass(kind, type):
-            return classes.reduce_class(value, by_default(self, value), cloudpickle.dumps)
+            return classes.reduce_class(value, classes.with_slots(value, by_default(self, value)), dumps)
         if issubclass(kind, BaseException):
             return exceptions.reduce_exception(value, PROTOCOL)
         if issubclass(kind, io.TextIOWrapper):
@@ -168,9 +208,7 @@ def keeper(parts: Parts) -> "Callable[[Any], Optional[bool]]":
 def _map(file: "BinaryIO", offset: int, size: int) -> memoryview:
     import mmap
 
-    before = offset % mmap.ALLOCATIONGRANULARITY
-    pages = mmap.mmap(file.fileno(), before + size, access=mmap.ACCESS_COPY, offset=offset - before)
-    return memoryview(pages)[before:]
+    return memoryview(mmap.mmap(file.fileno(), size, access=mmap.ACCESS_COPY, offset=offset))
 
 
 def _read(file: "BinaryIO", offset: int, size: int) -> bytearray:

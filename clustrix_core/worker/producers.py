@@ -5,7 +5,7 @@ import json
 import os
 import time
 
-from clustrix_core.worker import inside, key, markers, pickling, records
+from clustrix_core.worker import blobs, inside, key, markers, pickling, records
 from clustrix_core.worker.parts import places
 
 TYPE_CHECKING = False
@@ -59,6 +59,7 @@ class Producer:
     def __init__(self, directory: str, job: str, label: str) -> None:
         self._directory = os.path.normpath(directory)
         self._job = job
+        self._shelf = blobs.Shelf(self._directory, mapped=True)
         self._label = label
         self._marker = ""
         self._found = self._wait()
@@ -91,7 +92,7 @@ class Producer:
         assert self._found is not None
         path, record = self._found
         with open(path, "rb") as file:
-            return pickling.load(file, places(record.offset, record.sizes))
+            return pickling.load(file, places(record.offset, record.sizes), self._shelf)
 
     def _json(self, path: str, record: "records.Record") -> int:
         with open(path, "rb") as file:

@@ -2,14 +2,15 @@
 
     "CLXR" · uint32 n · n bytes of JSON header · body · 32 bytes HMAC-SHA256
 
-The MAC covers the job's id, the header and the body. ``parts`` of the header holds sizes that add up to the body.
+The MAC covers the job's id, the header and the body. ``parts`` of the header holds sizes that add up to the body. A
+part may be the name of a blob (``NAMED`` in its size): then the MAC covers the SHA-256 of what it holds.
 """
 
 import hmac
 import json
 import struct
 
-from clustrix_core.worker.parts import Parts
+from clustrix_core.worker.parts import Parts, length
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class Record:
         self.header = header
         self.offset = offset
         self.sizes = sizes
-        self.end = offset + sum(sizes) + _MAC_SIZE
+        self.end = offset + sum(map(length, sizes)) + _MAC_SIZE
 
 
 def pack(signer: Signer, header: "Dict[str, Any]", body: "Optional[Parts]" = None) -> "List[Chunk]":
@@ -109,7 +110,7 @@ def headers(file: "BinaryIO") -> "Iterator[Dict[str, Any]]":
         if text is None:
             return
         header = _header(text)
-        offset += _PREFIX.size + len(text) + sum(header["parts"]) + _MAC_SIZE
+        offset += _PREFIX.size + len(text) + sum(map(length, header["parts"])) + _MAC_SIZE
         if offset > end:
             return
         yield header
@@ -122,11 +123,11 @@ def _header_text(file: "BinaryIO", offset: int) -> "Optional[bytes]":
         raise ForgedRecord("no record begins at %d" % offset)
     if len(prefix) < _PREFIX.size:
         return None
-    length: int = _PREFIX.unpack(prefix)[1]
-    if length > MAX_HEADER:
-        raise ForgedRecord("a header of %d bytes at %d" % (length, offset))
-    text = file.read(length)
-    return text if len(text) == length else None
+    said: int = _PREFIX.unpack(prefix)[1]
+    if said > MAX_HEADER:
+        raise ForgedRecord("a header of %d bytes at %d" % (said, offset))
+    text = file.read(said)
+    return text if len(text) == said else None
 
 
 def _header(text: bytes) -> "Dict[str, Any]":
@@ -135,23 +136,23 @@ def _header(text: bytes) -> "Dict[str, Any]":
     except (ValueError, RecursionError) as error:
         raise ForgedRecord("a header that is not JSON: %s" % error)
     sizes = header.get("parts") if isinstance(header, dict) else None
-    if not isinstance(sizes, list) or not all(type(size) is int and 0 <= size <= MAX_BODY for size in sizes):
+    if not isinstance(sizes, list) or not all(type(size) is int and 0 <= length(size) <= MAX_BODY for size in sizes):
         raise ForgedRecord("a header without the sizes of its parts")
-    if sum(sizes) > MAX_BODY:
-        raise ForgedRecord("a body of %d bytes" % sum(sizes))
+    if sum(map(length, sizes)) > MAX_BODY:
+        raise ForgedRecord("a body of %d bytes" % sum(map(length, sizes)))
     return header
 
 
-def _take_in(file: "BinaryIO", length: int, mac: "hmac.HMAC") -> bool:
-    """Feed ``length`` bytes of the file to the MAC in steps of constant memory; False when the file is shorter."""
-    if not length:
+def _take_in(file: "BinaryIO", left: int, mac: "hmac.HMAC") -> bool:
+    """Feed ``left`` bytes of the file to the MAC in steps of constant memory; False when the file is shorter."""
+    if not left:
         return True
-    buffer = bytearray(min(length, _STEP))
+    buffer = bytearray(min(left, _STEP))
     view = memoryview(buffer)
-    while length:
-        count = file.readinto(view[: min(length, _STEP)])  # type: ignore[attr-defined]
+    while left:
+        count = file.readinto(view[: min(left, _STEP)])  # type: ignore[attr-defined]
         if not count:
             return False
         mac.update(view[:count])
-        length -= count
+        left -= count
     return True

@@ -9,7 +9,7 @@ import sys
 import time
 import types
 
-from clustrix_core.worker import checkpoint, inside, outcome, records
+from clustrix_core.worker import blobs, checkpoint, inside, outcome, records
 from clustrix_core.worker.attempt import Attempt
 from clustrix_core.worker.machine import host
 from clustrix_core.worker.parts import write_all
@@ -34,6 +34,7 @@ class Slot:
         self._results = results
         self._show = attempt.spec["calls"] == 1
         self._pid = os.getpid()
+        self._store = blobs.Store(attempt.directory, blobs.OUT)
         self._payload: "Optional[Payload]" = None
         self._constants: "Dict[str, Any]" = {}
         self._broken: "Optional[outcome.Outcome]" = None
@@ -113,13 +114,14 @@ class Slot:
             del args, keywords
             inside.leave()
             _flush()
-        return outcome.returned(value, self._show)
+        return outcome.returned(value, self._show, self._store)
 
     def _write(self, call: int, ended: "outcome.Outcome", seconds: float) -> None:
         header = dict(ended.header, call=call, run=self._run, seconds=round(seconds, 6), host=host(), peak=peak())
         before = os.fstat(self._results).st_size
         try:
-            write_all(self._results, records.pack(self._attempt.signer, header, ended.body))
+            body = ended.body and blobs.named(ended.body, self._store.keep)
+            write_all(self._results, records.pack(self._attempt.signer, header, body))
         except OSError as error:
             # On a full disk the room of what is half written is needed to say so. Nothing is written here any more.
             os.ftruncate(self._results, before)

@@ -348,6 +348,17 @@ BAD: dict[str, Bad] = {
         ),
         "what fetch was told to discard is still there",
     ),
+    "brings_what_was_to_stay": Bad(
+        "test_a_large_value_waits_until_it_is_asked_for",
+        answers(
+            "fetch",
+            FETCH,
+            "found = batch.fetch(handles, into, cluster)",
+            "for handle in handles: (into / handle.job / 'value-ab').write_bytes(b'x')",
+            "return found",
+        ),
+        "which nobody has asked for",
+    ),
     "invents_directories": Bad(
         "test_a_stranger_has_nothing",
         answers("fetch", FETCH, "return {handle.job: Fetched() for handle in handles}"),

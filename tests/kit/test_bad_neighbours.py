@@ -130,3 +130,12 @@ def test_one_that_is_switched_off_is_not_imported(tmp_path: Path, installed_plug
     installed_plugin("hangs", "import time; time.sleep(600)\n")
     done = script(tmp_path, CLUSTRIX_DISABLE_PLUGINS="hangs")
     assert (done.stdout, done.stderr) == ("3\n", "")
+
+
+def test_a_listener_hears_of_the_end_although_the_program_ends(tmp_path: Path, installed_plugin: Distributions) -> None:
+    """Also one that takes its time: whoever has the value may exit at once."""
+    installed_plugin(
+        "slow-listener",
+        HEAD + "import time\n@hookimpl\ndef job_changed(after):\n    time.sleep(1)\n    print(after.state.value)\n",
+    )
+    assert script(tmp_path).stdout.splitlines()[-2:] == ["SUCCEEDED", "3"]

@@ -12,11 +12,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 
 from clustrix_core import config
 from clustrix_core.api import session
 from clustrix_core.config import ClusterConfig
+from clustrix_core.engine import places
+from clustrix_core.transport.connect import connect
+from clustrix_core.transport.counting import Counting
 from tests.conftest import bed_of
 from tests.real.onlooker import Onlooker
 from tests.testbeds.bed import Bed
@@ -33,6 +37,7 @@ MAIN_JOB = {
     "test_ends",
     "test_crash",
     "test_dependencies",
+    "test_data",
 }
 OTHER_WAYS = ("ssh-openssh", "slurm-openssh", "slurm-login")
 # The cores of a host are shared by all jobs of a work_dir: each session of tests has them for itself.
@@ -139,6 +144,37 @@ def client(there: ClusterConfig, home: Path, tmp_path: Path) -> Callable[..., st
 
     run.environment = environment  # type: ignore[attr-defined]
     return run
+
+
+@pytest.fixture(scope="session")
+def numpy_for_all() -> Iterator[Path]:
+    """The numpy of the tests where every user of this machine can read it."""
+    root, copy = Path(numpy.__file__).parent.parent, Path(tempfile.mkdtemp(prefix="clustrix-numpy-"))
+    copy.chmod(0o755)
+    for name in ("numpy", "numpy.libs"):
+        if (root / name).exists():
+            shutil.copytree(root / name, copy / name, ignore=shutil.ignore_patterns("tests"))
+    yield copy
+    shutil.rmtree(copy)
+
+
+@pytest.fixture
+def with_numpy(there: ClusterConfig, numpy_for_all: Path) -> None:
+    """Let the cluster's Python find numpy, as a site's module would."""
+    config.configure(resources={"memory": "1GB", "env": {"PYTHONPATH": str(numpy_for_all)}})
+
+
+@pytest.fixture
+def wire(there: ClusterConfig, monkeypatch: pytest.MonkeyPatch) -> list[Counting]:
+    """The connections of one test, each counting what goes over it."""
+    made: list[Counting] = []
+
+    def counted(*arguments: Any) -> Counting:
+        made.append(Counting(connect(*arguments)))
+        return made[-1]
+
+    monkeypatch.setattr(places, "connect", counted)
+    return made
 
 
 @pytest.fixture(scope="session")

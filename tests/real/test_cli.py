@@ -123,7 +123,7 @@ def test_a_command_is_heard_while_it_runs(shell: Shell) -> None:
 
 
 def test_detached(shell: Shell) -> None:
-    job = shell("run", "-d", "sim.py:slow", "9").stdout.strip()
+    job = shell("run", "-d", "sim.py:slow", "15").stdout.strip()
     assert len(job) == 16
     listed = shell.json("jobs")
     assert [one["id"] for one in listed] == [job] and listed[0]["state"] in ("PENDING", "RUNNING")
@@ -131,15 +131,15 @@ def test_detached(shell: Shell) -> None:
     assert "has not finished" in shell.json("result", job[:8], "--no-wait", code=4)["error"]["message"]
     assert shell("result", job[:8], "--timeout", "0.3", code=4).stderr
     followed = shell("logs", "-f", job[:8]).stdout
-    assert followed == "".join(f"tick {tick}\n" for tick in range(45))
-    assert shell("result", job[:8]).stdout == "9\n"
+    assert followed == "".join(f"tick {tick}\n" for tick in range(75))
+    assert shell("result", job[:8]).stdout == "15\n"
     status = until(lambda: (found := shell.json("status", job))["finished"] and found)
     assert (status["state"], status["id"]) == ("SUCCEEDED", job)
-    assert shell.json("result", job, "--no-wait") == 9
+    assert shell.json("result", job, "--no-wait") == 15
 
 
 def test_the_log_while_it_runs(shell: Shell) -> None:
-    job = shell("run", "--detach", "sim.py:slow", "8").stdout.strip()
+    job = shell("run", "--detach", "sim.py:slow", "60").stdout.strip()
     until(lambda: "tick 2" in shell("logs", job).stdout)
     assert shell.json("status", job)["state"] == "RUNNING"
     assert [one["cancelled"] for one in shell.json("cancel", job)] == [True]

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,7 @@ from clustrix import CannotTravel, ConfigError, DependencyFailed, JobCancelled, 
 from clustrix_core import config
 from clustrix_core.api import session
 from clustrix_core.config import ClusterConfig
-from clustrix_core.engine import places
 from clustrix_core.engine.again import retry
-from clustrix_core.transport.connect import connect
 from clustrix_core.transport.counting import Counting
 from tests.real.onlooker import until
 
@@ -140,18 +138,6 @@ def test_a_producer_that_runs_out_of_time(there: ClusterConfig) -> None:
     late = number.options(time="00:00:01").submit(1, 60)
     assert "asked for 1 s" in str(error_of(double.submit(late)))
     assert isinstance(late.exception(60), clustrix.JobTimeout)
-
-
-@pytest.fixture
-def wire(there: ClusterConfig, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Counting]]:
-    made: list[Counting] = []
-
-    def counted(*arguments: Any) -> Counting:
-        made.append(Counting(connect(*arguments)))
-        return made[-1]
-
-    monkeypatch.setattr(places, "connect", counted)
-    yield made
 
 
 def test_a_large_value_is_not_sent(wire: list[Counting]) -> None:

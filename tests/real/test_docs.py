@@ -147,7 +147,14 @@ def newcomer(tmp_path: Path) -> Newcomer:
 
 @pytest.mark.parametrize(
     "page",
-    ["docs/tutorials/local.md", "docs/tutorials/pipelines.md", "docs/tutorials/checkpoints.md", "docs/environments.md"],
+    [
+        "docs/tutorials/local.md",
+        "docs/tutorials/pipelines.md",
+        "docs/tutorials/checkpoints.md",
+        "docs/environments.md",
+        "docs/data.md",
+        "docs/what-travels.md",
+    ],
 )
 def test_page_of_this_machine(page: str, newcomer: Newcomer) -> None:
     newcomer.follow(page)

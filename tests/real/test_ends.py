@@ -206,7 +206,7 @@ def test_one_task_of_a_map_is_killed(onlooker: Onlooker) -> None:
     assert "call 5" in said[5].log
     # Calls that shared a task with it and had begun may have ended with it; nothing else has.
     lost = [number for number, value in enumerate(said) if value != number]
-    assert len(lost) <= 8
+    assert len(lost) < 16
     assert {type(said[number]) for number in lost} == {killed(onlooker)}
 
 

@@ -193,7 +193,7 @@ def test_a_job_that_runs_again_goes_on_in_its_log(onlooker: Onlooker, pbs_bed: P
 
     config.configure(default=ClusterConfig(**{**onlooker.place.settings(), "cleanup": "never"}))
     job = patient.submit(shared)
-    onlooker.wait_until_running(job)
+    until(lambda: "run 1" in job.logs(), "the first run has begun")
     pbs_bed.set(rerun=onlooker.handle(job).native)
     assert job.result(60) == 2
     assert job.logs().split("\n")[:2] == ["run 1", "run 2"]

@@ -162,7 +162,7 @@ def test_no_room_for_the_arguments_or_the_result(place: str, bed: Bed | None, ro
         go(place, bed, small)
         error = double.submit(secrets.token_bytes(4 * MB)).exception(60)
         assert type(error) is StagingError, repr(error)
-        assert "payload" in str(error) and "room left" in str(error)
+        assert "data could not be put" in str(error) and "room left" in str(error)
         # What was half sent is not left there.
         assert double(2) == 4
         error = random_bytes.submit(4 * MB).exception(60)

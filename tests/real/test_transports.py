@@ -20,10 +20,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import paramiko
 import pytest
 
 from clustrix_core.errors import AuthenticationError, ConfigError, HostKeyError, TransportError
-from clustrix_core.transport import Transport
+from clustrix_core.transport import Transport, channel
 from clustrix_core.transport.command import LIMIT
 from clustrix_core.transport.connect import connect
 from clustrix_core.transport.counting import Counting
@@ -1020,3 +1021,14 @@ def test_login_shells(start: Starter, over: Callable[..., Counting], shell: str)
         assert (done.text, done.stderr, done.returncode) == (AWKWARD, b"err\n", 7)
     finally:
         server.user.use_shell("/bin/bash")
+
+
+@pytest.mark.parametrize("error", [EOFError(), OSError(104, "reset"), paramiko.SSHException("closed")])
+def test_taking_what_has_arrived_may_find_the_connection_gone(error: Exception) -> None:
+    """To take it is to tell the host that there is room again."""
+
+    def receive(size: int) -> bytes:
+        raise error
+
+    with pytest.raises(channel.Unfinished):
+        channel._taken(receive)

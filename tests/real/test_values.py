@@ -8,10 +8,8 @@ import math
 import operator
 import os
 import random
-import shutil
 import socket
 import sys
-import tempfile
 import textwrap
 import threading
 from collections import Counter, OrderedDict, defaultdict, deque, namedtuple
@@ -252,24 +250,6 @@ def test_one_object_that_is_sent_twice_is_one_object_there(there: ClusterConfig)
     assert (same, inner) == (True, True)
     came = cluster(plain)(circle)
     assert came[1] is came and came[0] == [1]
-
-
-@pytest.fixture(scope="module")
-def numpy_for_all() -> Iterator[Path]:
-    """The numpy of the tests where every user of this machine can read it."""
-    root, copy = Path(np.__file__).parent.parent, Path(tempfile.mkdtemp(prefix="clustrix-numpy-"))
-    copy.chmod(0o755)
-    for name in ("numpy", "numpy.libs"):
-        if (root / name).exists():
-            shutil.copytree(root / name, copy / name, ignore=shutil.ignore_patterns("tests"))
-    yield copy
-    shutil.rmtree(copy)
-
-
-@pytest.fixture
-def with_numpy(there: ClusterConfig, numpy_for_all: Path) -> None:
-    """Let the cluster's Python find numpy, as a site's module would."""
-    configure(resources={"memory": "1GB", "env": {"PYTHONPATH": str(numpy_for_all)}})
 
 
 def test_arrays(there: ClusterConfig, with_numpy: None) -> None:

@@ -50,6 +50,16 @@ def endless(directory: str) -> str:
     return "nobody waits for this"
 
 
+@cluster
+def turn(data: bytes, directory: str) -> bytes:
+    note(directory, "0")
+    return data[::-1]
+
+
+def data(directory: str) -> Any:
+    return turn.submit(bytes(range(200)) * 10_000, directory)  # 2 MB there, 2 MB back
+
+
 def call(directory: str) -> Any:
     return once.submit(directory)
 
@@ -65,7 +75,7 @@ def cancel(directory: str) -> Any:
     return job
 
 
-STORIES: dict[str, Callable[[str], Any]] = {"call": call, "map": map, "cancel": cancel}
+STORIES: dict[str, Callable[[str], Any]] = {"call": call, "map": map, "cancel": cancel, "data": data}
 
 
 def hasten() -> None:
@@ -73,6 +83,7 @@ def hasten() -> None:
     constants: dict[str, dict[str, float]] = {
         "batch.find": {"UNANSWERED": 15, "UNSURE": 3},
         "engine.submission": {"_PAUSE_FIRST": 0.2, "_PAUSE_LAST": 1.0},
+        "engine.uploads": {"_PAUSE": 0.2},
         "engine.cadence": {"LOOK_FIRST": 0.3, "LOOK_LAST": 0.6, "ASK_FIRST": 0.4, "ASK_LAST": 2.0},
         "engine.monitor": {"_TIDY_AFTER": 0.2, "_BACKOFF": 1.0, "UNKNOWN_FOR": 6.0},
         "engine.flight": {"UNKNOWN_FOR": 6.0, "LAG": 6.0},
@@ -109,7 +120,7 @@ def ends(job: Any) -> list[str]:
 
 def _end(result: Callable[[], Any]) -> str:
     try:
-        return f"value {result()!r}"
+        return f"value {result()!r}"[:100]
     except TimeoutError:
         return "nothing"
     except ClustrixError as error:

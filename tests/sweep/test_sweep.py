@@ -62,7 +62,7 @@ def matters(scenario: Scenario) -> bool:
     return scenario.fault == "lost"
 
 
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("story", STORIES)
 def test_on_slurm(story: str, slurm_bed: SlurmBed, shared: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def configure(directory: Path) -> str:

@@ -14,8 +14,9 @@ _ENDS = {
     "call": ["value 'value'"],
     "map": ["value 0", "raised ValueError('one')", "value 20"],
     "cancel": [_CANCELLED],
+    "data": [f"value {bytes(range(200))[::-1]!r}"[:100]],
 }
-_STATES = {"call": "SUCCEEDED", "map": "FAILED", "cancel": "CANCELLED"}
+_STATES = {"call": "SUCCEEDED", "map": "FAILED", "cancel": "CANCELLED", "data": "SUCCEEDED"}
 
 
 def is_typed(end: str) -> bool:

@@ -304,6 +304,68 @@ def test_deep_nesting(run: Any, depth: int) -> None:
     assert found == [] and sys.getrecursionlimit() == limit
 
 
+def test_globals_that_only_the_body_of_a_class_inside_names(write: Any, run: Any) -> None:
+    write(shapes="SIDES = 3\ndef made():\n    class A:\n        sides = SIDES\n    return A.sides\n")
+    f = made("""
+        RATE = 2
+        def g(): return 40
+        def f():
+            class Model:
+                rate = RATE
+                value = g() + rate
+                class Inner:
+                    size = SIZE
+            return Model.value, Model.Inner.size
+        SIZE = 5
+    """)
+    assert run(f) == (42, 5)
+    assert run(made("from shapes import made\ndef f(): return made()")) == 3
+    assert run(made("import shapes\ndef f():\n    class A:\n        x = shapes.made()\n    return A.x")) == 3
+
+
+def test_classes_have_their_slots_over_there(run: Any) -> None:
+    f = made("""
+        from dataclasses import dataclass
+        from typing import Generic, NamedTuple, TypeVar
+        class Empty:
+            __slots__ = ()
+        class Pair(NamedTuple):
+            left: int
+        class Stack(Empty, Generic[TypeVar("T")]):
+            __slots__ = ["items"]
+        class Point(Empty):
+            __slots__ = ("x", "__hidden")
+            def __init__(self, x): self.x, self.__hidden = x, 2
+            def hidden(self): return self.__hidden
+        class Named(Point):
+            __slots__ = "name"
+        class Open(Point):
+            pass
+        @dataclass(slots=True)
+        class Row:
+            value: int
+            next: "Row | None" = None
+        def f(point):
+            points = [Point(1), Named(2), Open(3), point]
+            points[2].more = 5
+            bare = [hasattr(one, "__dict__") for one in [*points, Stack()]]
+            return points, bare, Row(Pair(1), Row(2)), Row.__slots__
+        POINT, ROW = Point(7), Row
+    """)
+    (((*points, back), dicts, row, slots),) = run(f, (f.__globals__["POINT"],))
+    assert dicts == [False, False, True, False, False] and slots == ("value", "next")
+    assert [point.x for point in points] == [1, 2, 3] and points[2].more == 5 and points[1].hidden() == 2
+    assert (back.x, back.hidden()) == (7, 2) and type(back) is type(f.__globals__["POINT"])
+    assert row.next.value == 2 and row.value == (1,) and not hasattr(row, "__dict__")
+
+
+def test_a_class_inside_takes_what_stays_behind(write: Any, run: Any) -> None:
+    write(helpers="import threading\nlock = threading.Lock()\n")
+    f = made("import helpers\ndef f():\n    class A:\n        x = helpers.lock\n    return A")
+    with pytest.raises(CannotTravel, match=r"helpers.lock, which f uses, cannot travel: .*lock"):
+        run(f)
+
+
 def test_the_blame_names_what_its_owner_knows(tmp_path: Path) -> None:
     lock = threading.Lock()
 

@@ -8,11 +8,14 @@ import dataclasses
 import io
 import itertools
 import json
+import os
 import pathlib
 import pickle
 import pickletools
+import socket
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
 import types
@@ -277,6 +280,19 @@ def test_an_argument_is_named(bad: Any, write: Any, tmp_path: Path) -> None:
         pack(tmp_path, module.f, 1, bad)
 
 
+def test_an_argument_that_stays_here_is_said_to(write: Any, tmp_path: Path) -> None:
+    module = write("def f(wrong): pass")
+    with tempfile.TemporaryDirectory() as folder, pytest.raises(CannotTravel, match="this is a socket or") as caught:
+        with socket.socket() as connection:
+            pack(tmp_path, module.f, [folder, connection])
+    assert caught.value.hint and "inside the function" in caught.value.hint
+
+
+def test_the_environment_is_that_over_there(write: Any, run: Any) -> None:
+    module = write("import os\ndef f(known): return known is os.environ\n")
+    assert run(module.f, os.environ)
+
+
 def test_a_function_that_was_replaced(write: Any, tmp_path: Path) -> None:
     module = write(
         "def g(): return 1\ndef f(): return g()\n"
@@ -471,7 +487,7 @@ def test_every_name_in_a_pickle_is_seen(protocol: int) -> None:
 def test_what_has_moved_is_found() -> None:
     assert names.resolve("pathlib._local", "PosixPath") is pathlib.PosixPath
     for module in ("pathlib._local", "pathlib"):
-        stream = b"\x80\x04" + b"c" + f"{module}\nPurePosixPath\n".encode() + b"(\x8c\x01at\x81."
+        stream = b"\x80\x04" + b"c" + f"{module}\nPurePosixPath\n".encode() + b"(\x8c\x01atR."
         assert pickling.loads(pickling.Parts([stream])) == pathlib.PurePosixPath("a")  # type: ignore[attr-defined]
     with pytest.raises((ImportError, AttributeError), match="nothing_like_it"):
         names.resolve("pathlib._local", "nothing_like_it")

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from clustrix_core.errors import CannotTravel, ClustrixError, DependencyFailed
+from clustrix_core.errors import CannotTravel, ClustrixError, DependencyFailed, ValueGone
 from clustrix_core.payload import reached, references
+from clustrix_core.payload.outgoing import Outgoing
 from clustrix_core.payload.source import pickler
 from clustrix_core.payload.source.reach import Reach
 from clustrix_core.worker import payloads, pickling
@@ -36,14 +37,16 @@ def pack(
     """
     # Python 3.6 and 3.7 know protocol 4.
     reach = Reach(5 if python is not None and python >= (3, 8) else 4)
+    store = Outgoing(path)
     try:
-        with pickling.Deep(), reached.noting() as found, references.by(None), path.open("wb") as file:
+        with pickling.Deep(), reached.noting() as found, references.by(None), store, path.open("wb") as file:
             head = _dump(function if constants else (function, {}), "the function", [], reach)
             with references.by(refer):
                 named = [(f"the constant argument {name!r}", value) for name, value in constants.items()]
                 rest = _dump(dict(constants), "the constants", named, reach) if constants else None
                 packed = (_dump(call, "the arguments", _arguments(function, call), reach) for call in calls)
-                payloads.write(file, {"kind": "source", "python": None}, head, packed, rest)
+                payloads.write(file, {"kind": "source", "python": None}, head, packed, rest, store.keep)
+            store.write_down()
             reach.finish()
     except ClustrixError:
         raise
@@ -56,7 +59,7 @@ def pack(
 def _dump(value: Any, what: str, named: Sequence[tuple[str, Any]], reach: Reach) -> Parts:
     try:
         return pickler.dump(value, reach.plan.protocol, reach, apart=True)
-    except DependencyFailed:
+    except (DependencyFailed, ValueGone):
         raise
     except Exception as error:  # pickling runs anybody's code
         name, culprit, why = pickler.why_not(named, reach.plan.protocol, reach) or (what, value, error)

@@ -11,6 +11,7 @@ from types import FunctionType, ModuleType
 from typing import Any, Protocol
 
 from clustrix_core.errors import CannotTravel
+from clustrix_core.payload import staying
 from clustrix_core.payload.source import opcodes
 from clustrix_core.worker import exceptions, pickling, sources
 from clustrix_core.worker.parts import Parts
@@ -53,6 +54,8 @@ class Pickler(pickle.Pickler):
         self._protocol, self._reached = protocol, reached
 
     def reducer_override(self, obj: Any) -> Any:
+        if (counterpart := staying.counterpart(obj)) is not None:
+            return counterpart
         if isinstance(obj, BaseException):
             return exceptions.reduce_exception(obj, self._protocol)
         if isinstance(obj, FunctionType):

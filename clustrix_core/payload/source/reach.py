@@ -17,6 +17,7 @@ from clustrix_core.payload.source import genuine, opcodes, pickler, scopes, text
 from clustrix_core.payload.source.plan import STANDARD, Plan, Whole
 from clustrix_core.payload.source.scopes import Piece
 from clustrix_core.payload.source.text import Text
+from clustrix_core.payload.staying import Stays
 from clustrix_core.reach import own
 from clustrix_core.worker import trees
 from clustrix_core.worker.parts import Parts
@@ -176,6 +177,10 @@ class Reach:
             parts = pickler.dump(value, self.plan.protocol, self)
             if (module, name) not in opcodes.globals_in(b"".join(parts.stream)):
                 return line, self._keep(name, parts)
+        except Stays as error:
+            raise CannotTravel(
+                f"{name!r} of {module}, which {by} uses, cannot travel: {error.args[0]}", hint=error.hint
+            ) from None
         except ClustrixError:
             raise
         except Exception as error:  # pickling runs anybody's code

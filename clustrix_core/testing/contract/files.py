@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import time
 
 from clustrix_core.model import JobHandle
@@ -10,7 +11,8 @@ from clustrix_core.testing.contract.bench import Bench
 from clustrix_core.testing.contract.subject import Subject
 from clustrix_core.testing.contract.watch import unpickled
 
-LARGE = 1 << 20
+LARGE = 1 << 19  # and yet part of its record
+BLOB = 1 << 21
 
 
 class FileContract(Subject):
@@ -22,7 +24,7 @@ class FileContract(Subject):
         def large() -> object:
             import pathlib
 
-            return pathlib.PurePosixPath("/"), bytes(1 << 20)
+            return pathlib.PurePosixPath("/"), bytes(1 << 19)
 
         handle = bench.ended(large)
         with unpickled() as loaded:
@@ -41,6 +43,31 @@ class FileContract(Subject):
         bench.fetch(dataclasses.replace(handle, discard=True))
         gone = bench.fetch(handle)[handle.job]
         assert gone.missing, "what fetch was told to discard is still there"
+
+    def test_a_large_value_waits_until_it_is_asked_for(self, bench: Bench) -> None:
+        """``fetch`` brings a ``value-…`` only where there is a file of that name, be it empty, and goes on there."""
+
+        def huge() -> bytes:
+            return bytes(1 << 21)
+
+        handle = bench.ended(huge)
+        results, deadline = bench.into / handle.job, time.monotonic() + bench.patience
+        while not any(path.stat().st_size for path in results.glob("results-*.1")):
+            assert time.monotonic() < deadline, f"fetch brings no result: {[path.name for path in results.glob('*')]}"
+            bench.fetch(handle)
+        unasked = [path.name for path in results.glob("value-*")]
+        assert not unasked, f"fetch brought {unasked}, which nobody has asked for: it may be meant to stay"
+        value, error = bench.outcome(handle)
+        assert error is None and len(value) == BLOB, f"the result is damaged: {error!r}"
+        (blob,) = results.glob("value-*")
+        size = blob.stat().st_size
+        os.truncate(blob, size - 1000)
+        before = bench.transport.received
+        bench.fetch(handle)
+        received = bench.transport.received - before
+        assert blob.stat().st_size == size and received < BLOB // 4, (
+            f"fetch brought {received} bytes where 1000 were missing: the size of the local file is where to go on"
+        )
 
     def _all_here(self, bench: Bench, handle: JobHandle) -> None:
         deadline = time.monotonic() + bench.patience

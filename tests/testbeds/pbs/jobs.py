@@ -200,7 +200,7 @@ class Node:
         job.why, job.told = job.why or why, job.told or time.time()
         if job.process is None:
             return
-        for pid in reversed(session(job.process.pid)):
+        for pid in session(job.process.pid):  # the script first: it must not see its child die before
             if self.settings.whole or pid != job.process.pid:
                 kill(pid, signal.SIGTERM)
 

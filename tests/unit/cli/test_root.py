@@ -6,7 +6,6 @@ import os
 import pty
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import click
@@ -33,21 +32,13 @@ def test_help_names_every_command_and_exit_code(process: Shell) -> None:
     assert all(f"\n  {code} " in said for code in CODES)
 
 
-def test_help_imports_nothing_heavy() -> None:
+def test_help_loads_little_of_ours_and_nothing_heavy() -> None:
+    """What that costs beside click is measured by ``benchmarks/run.py help``."""
     code = "import sys; from clustrix_core.cli import main; main(['--help']); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert HEAVY & set(done.stdout.splitlines()[-1].split()) == set()
-
-
-def test_help_costs_at_most_three_times_what_click_does(process: Shell) -> None:
-    def seconds(*argv: str) -> float:
-        start = time.perf_counter()
-        subprocess.run([sys.executable, *argv], capture_output=True, check=True, env=process.environment)
-        return time.perf_counter() - start
-
-    # Interleaved and of the best, so that a busy machine slows both down.
-    rounds = [(seconds("-m", "clustrix_core.cli", "--help"), seconds("-c", "import click")) for _ in range(9)]
-    assert min(ours for ours, _ in rounds) <= 3 * min(theirs for _, theirs in rounds)
+    loaded = set(done.stdout.splitlines()[-1].split())
+    assert HEAVY & loaded == set()
+    assert len([name for name in loaded if name.startswith("clustrix")]) <= 12
 
 
 def test_each_command_has_help_and_takes_json_and_debug(process: Shell) -> None:

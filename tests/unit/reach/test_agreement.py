@@ -152,6 +152,20 @@ CASES: dict[str, dict[str, str]] = {
     "values that hold functions": {
         "main": "def g(): pass\ndef h(): pass\ndef k(): pass\nTABLE = {'g': g, 'more': [h, 3]}\ndef f(): TABLE['g']()"
     },
+    "named by the body of a class inside": {
+        "main": """
+            from near import Base
+            def g(): return 1
+            def h(): return 2
+            def f():
+                class A(Base):
+                    x = g()
+                    class B:
+                        y = h
+                return A
+        """,
+        "near": "class Base: pass\ndef unused(): pass",
+    },
     "an object of a class": {
         "main": "class A:\n    def go(self): return g()\ndef g(): pass\nA0 = A()\ndef f(): return A0.go()"
     },

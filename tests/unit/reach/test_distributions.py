@@ -143,5 +143,5 @@ def test_it_takes_no_time(install: Install, tmp_path: Path) -> None:
     reach = explain(
         tmp_path, "import xnumpy as np\nimport xpandas as pd\ndef f(x): return np.zeros(3), pd.DataFrame(x)\n"
     )
-    assert time.process_time() - start < 0.3
+    assert time.process_time() - start < 1
     assert isinstance(reach.installed[0], Installed) and len(reach.installed) == 2

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import ast
+import contextlib
+import importlib
+import linecache
+import sys
 import sysconfig
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from clustrix_core.errors import ConfigError
@@ -176,3 +181,139 @@ def test_more_than_may_be_read(write: Callable[..., Path]) -> None:
     reach = ask(place / "main.py", "f")
     assert reach is not None and not reach.complete
     assert any("were not read" in one.text or "was not read" in one.text for one in reach.doubts)
+
+
+# -- nothing is run: the interpreter itself is asked, by an audit hook
+
+_told: list[str] | None = None
+
+
+def _audit(event: str, args: tuple[Any, ...]) -> None:
+    if _told is None:
+        return
+    if event == "exec":
+        _told.append(f"exec {getattr(args[0], 'co_filename', args[0])}")
+    elif event == "import":
+        _told.append(f"import {args[0]}")
+    elif event in ("subprocess.Popen", "os.system", "os.fork", "os.exec", "socket.connect"):
+        _told.append(event)
+    elif event == "open" and isinstance(args[1], str) and set(args[1]) & set("wax+"):
+        _told.append(f"open {args[0]}")
+
+
+@contextlib.contextmanager
+def nothing_runs(place: Path) -> Iterator[None]:
+    """Within this context no code of a folder may run, nothing may be written or started, and no module m… imported."""
+    global _told
+    if not getattr(sys, "_clustrix_audit", False):  # a hook stays for ever
+        sys.addaudithook(_audit)
+        sys._clustrix_audit = True  # type: ignore[attr-defined]
+    before, _told = set(sys.modules), []
+    try:
+        yield
+        told = _told
+    finally:
+        _told = None
+    assert not [one for one in told if str(place) in one or not one.startswith(("exec", "import"))], told
+    assert not [one for one in told if one.startswith(("import m0", "import m1", "import m2", "import room"))], told
+    assert not {"m0", "m1", "m2", "room", "room.m3"} & (set(sys.modules) - before)
+
+
+def test_the_hook_hears(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError), nothing_runs(tmp_path):
+        exec(compile("1", str(tmp_path / "x.py"), "exec"))
+    with pytest.raises(AssertionError), nothing_runs(tmp_path):
+        (tmp_path / "written").write_text("")
+    with pytest.raises(AssertionError), nothing_runs(tmp_path), contextlib.suppress(ImportError):
+        __import__("m0")
+    with pytest.raises(AssertionError), nothing_runs(tmp_path):
+        sys.modules["m0"] = sys
+    del sys.modules["m0"]
+
+
+DEEDS = [
+    "open(RAN, 'w').close()", "import os; os.system('touch ' + RAN)", "raise SystemExit(3)", "import m{}", "1 / 0",
+    "from m{} import *", "from room import m3", "import room.m3 as far", "__import__('m{}')", "while True: pass",
+    "import importlib; late = importlib.import_module('m{}')", "exec('import m{}')", "[print(open(RAN, 'w'))]",
+    "class Meta(type):\n    def __prepare__(*a): raise SystemExit\n    def __getattr__(c, n): raise SystemExit",
+    "class A(Base, metaclass=Meta):\n    import m{}\n    x = open(RAN, 'w')\n    def go(self): return m{}.g()",
+    "@(lambda g: open(RAN, 'w'))\ndef g(x=open(RAN, 'w')): return A().go(), m{}.h",
+    "def __getattr__(name): raise SystemExit(name)", "g = h = eval('m{}')", "def h(): yield from m{}.__all__",
+    "async def k(): return [open(RAN, 'w') async for _ in g()]", "import pkgutil; pkgutil.get_data('room', 'x')",
+    "try:\n    import m{}\nexcept ImportError:\n    open(RAN, 'w')", "__all__ = [open(RAN, 'w'), 'g']",
+    "import sys; sys.path.insert(0, RAN); sys.meta_path.clear()", "BASE = type('BASE', (m{}.X,), dict(y=g))",
+    "with open(RAN, 'w') as out:\n    def g(): return out", "__path__ = [open(RAN, 'w')]", "__name__ = exit()",
+]  # fmt: skip
+
+
+@QUICK
+@given(st.lists(st.sampled_from(DEEDS), min_size=3, max_size=40))
+def test_no_line_of_any_file_is_run(tmp_path: Path, deeds: list[str]) -> None:
+    ran = tmp_path / "ran"
+    texts = [f"RAN = {str(ran)!r}\n"] * 5
+    for number, deed in enumerate(deeds):
+        texts[number % 5] += deed.replace("{}", str(number % 3)) + "\n"
+    (tmp_path / "room").mkdir(exist_ok=True)
+    for name, text in zip(("m0", "m1", "m2", "room/__init__", "room/m3"), texts, strict=True):
+        (tmp_path / f"{name}.py").write_text(text)
+    main = tmp_path / "main.py"
+    main.write_text(texts[0] + "def f():\n    import m1, room.m3\n    return g, h, A, k, BASE, m1.g, room.m3.g\n")
+    with nothing_runs(tmp_path):
+        reach = ask(main, "f")
+        analysis.functions(str(main))
+    assert reach is not None and not ran.exists()
+
+
+@QUICK
+@given(
+    st.one_of(
+        st.binary(max_size=300),
+        st.lists(st.sampled_from([*SPLINTERS, *(deed.encode() + b"\n" for deed in DEEDS)]), max_size=30).map(b"".join),
+    ),
+    st.sampled_from(["main", "m0", "room"]),
+)
+@example(b"def f():pass", "main")
+def test_files_that_are_others_than_when_they_were_imported(
+    write: Callable[..., Path], source: bytes, which: str
+) -> None:
+    """Of a live function the file may say anything by now, and so may what its run would import."""
+    place = write({
+        "main": "def f():\n    import m0, room.m3\n    return g(), m0.g, room.m3\ndef g():\n    return [1]\n",
+        "m0": "def g(): pass\n", "room/__init__": "", "room/m3": "",
+    })  # fmt: skip
+    sys.modules.pop("main", None)
+    linecache.clearcache()
+    importlib.invalidate_caches()
+    f = importlib.import_module("main").f
+    file = place / ("room/__init__.py" if which == "room" else f"{which}.py")
+    file.write_bytes(source)
+    linecache.clearcache()
+    with nothing_runs(place):
+        reach = analysis.of_function(f)
+        reach.as_data()
+    names = {one.name for one in reach.own}
+    assert {"main.f", "main.g"} <= names, "what is bound is known without any source"
+
+
+@pytest.mark.parametrize("kind", DEEP)
+def test_live_functions_beside_deep_source(kind: str, write: Callable[..., Path]) -> None:
+    text = DEEP[kind]
+    place = write({"main": "def f():\n    import m0\n    return m0.x, g()\ndef g(): return 1\n"})
+    f = importlib.import_module("main").f
+    deep = text if kind == "branches" else f"x = {text}\n"
+    (place / "m0.py").write_text(deep)
+    (place / "main.py").write_text(f"{deep}\ndef f(): pass\n")
+    linecache.clearcache()
+    with nothing_runs(place):
+        assert {"main.f", "main.g"} <= {one.name for one in analysis.of_function(f).own}
+
+
+def test_a_live_function_in_a_file_of_a_megabyte(write: Callable[..., Path]) -> None:
+    many = "".join(f"def g{n}(x):\n    return g{n + 1}(x)  # {'x' * 200}\n" for n in range(4_500))
+    place = write({"main": f"{many}def g4500(x): return x\ndef f(): return g0(1)\n"})
+    assert (place / "main.py").stat().st_size > 1_000_000
+    f = importlib.import_module("main").f
+    start = time.process_time()
+    with nothing_runs(place):
+        assert len(analysis.of_function(f).own) > 4_500
+    assert time.process_time() - start < 60

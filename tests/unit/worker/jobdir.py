@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from clustrix_core.worker import bundle, payloads, pickling, records
+from clustrix_core.worker import blobs, bundle, parts, payloads, pickling, records
 from clustrix_core.worker.parts import Parts
 
 KEY = "ab" * 32
@@ -134,7 +134,7 @@ class JobDir:
             with path.open("rb") as file:
                 for record in records.read_all(file, 0, signer):
                     assert record.header["run"] == path.name[len("results-") :]
-                    found.append({**record.header, "body": body(file, record)})
+                    found.append({**record.header, "body": body(file, record, str(self.path))})
         return found
 
     def ends(self) -> list[dict[str, Any]]:
@@ -153,18 +153,13 @@ class JobDir:
         return {record["call"]: record["body"] for record in ends if record["kind"] == "value"}
 
 
-def body(file: Any, record: records.Record) -> Any:
+def body(file: Any, record: records.Record, directory: str) -> Any:
     if record.header["kind"] == "json":
         file.seek(record.offset)
         return json.loads(file.read(sum(record.sizes)))
     if not record.sizes:
         return None
-    places: list[tuple[int, int]] = []
-    offset = record.offset
-    for size in record.sizes:
-        places.append((offset, size))
-        offset += size
-    return pickling.load(file, places)
+    return pickling.load(file, parts.places(record.offset, record.sizes), blobs.Shelf(directory))
 
 
 def by_value(source: str, name: str = "f", module: str = "__main__") -> Any:

@@ -266,7 +266,7 @@ def test_a_late_task_finds_nothing_to_do_and_ends_at_once(tmp_path: Path) -> Non
     assert job.run(0)[0] == 0
     start = time.monotonic()
     assert (job.run(2)[0], job.run(1)[0]) == (0, 0)
-    assert time.monotonic() - start < 3
+    assert time.monotonic() - start < 10
     assert len(job.values()) == 30
 
 

@@ -23,12 +23,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clustrix_core.errors import JobError, RemoteError
-from clustrix_core.worker import outcome, pickling
+from clustrix_core.worker import blobs, outcome, pickling
 from clustrix_core.worker.exceptions import Chain
 from clustrix_core.worker.parts import Parts
 from tests.unit.worker.jobdir import by_value
 
 ROOT = Path(__file__).resolve().parents[3]
+
+NO_STORE = blobs.Store("/nowhere")  # none of these values holds a file
 
 
 class TwoArguments(Exception):
@@ -483,12 +485,12 @@ def test_classes_that_can_be_imported_go_by_reference() -> None:
 
 def test_an_open_file_cannot_be_returned(tmp_path: Path) -> None:
     with (tmp_path / "f").open("w") as file:
-        ended = outcome.returned({"file": file}, show=False)
+        ended = outcome.returned({"file": file}, show=False, store=NO_STORE)
     assert ended.header["kind"] == "unreturnable" and "open file" in ended.header["message"]
 
 
 def test_a_generator_cannot_be_returned_and_is_named() -> None:
-    ended = outcome.returned((x for x in range(3)), show=True)
+    ended = outcome.returned((x for x in range(3)), show=True, store=NO_STORE)
     assert ended.header["kind"] == "unreturnable" and not ended.ok
     assert "generator" in ended.header["message"] and "<generator" in ended.header["repr"]
 

@@ -13,12 +13,14 @@ from typing import Any
 import pytest
 
 from clustrix_core.errors import DependencyFailed
-from clustrix_core.worker import markers, outcome, producers, records
+from clustrix_core.worker import blobs, markers, outcome, producers, records
 from clustrix_core.worker.parts import Parts
 from clustrix_core.worker.producers import Producer
 
 JOB, KEY = "00000000000000aa", b"k" * 32
 loaded: list[str] = []
+
+NO_STORE = blobs.Store("/nowhere")  # none of these values holds a file
 
 
 class Trap:
@@ -52,7 +54,7 @@ def value(place: Path) -> Any:
 
 
 def test_a_value_and_each_time_afresh(place: Path) -> None:
-    write(place, outcome.returned([b"x" * 100_000, bytearray(b"y" * 100_000)], False))
+    write(place, outcome.returned([b"x" * 100_000, bytearray(b"y" * 100_000)], False, NO_STORE))
     producer = Producer(str(place), JOB, "load")
     first, second = producer.value(), producer.value()
     assert first == second == [b"x" * 100_000, b"y" * 100_000]
@@ -62,13 +64,13 @@ def test_a_value_and_each_time_afresh(place: Path) -> None:
 
 def test_the_value_of_a_later_attempt_counts(place: Path) -> None:
     write(place, outcome.Outcome(False, {"kind": "died", "message": "killed"}), "0.0.0.0")
-    write(place, outcome.returned(5, False), "0.0.1.1")
+    write(place, outcome.returned(5, False, NO_STORE), "0.0.1.1")
     assert value(place) == 5
 
 
 @pytest.mark.parametrize("forged", [{"key": b"f" * 32}, {"says": "0.0.7.1"}])
 def test_nothing_is_loaded_that_is_not_signed(place: Path, forged: dict[str, Any]) -> None:
-    write(place, outcome.returned(Trap(), False), **forged)
+    write(place, outcome.returned(Trap(), False, NO_STORE), **forged)
     with pytest.raises(DependencyFailed, match=f"load .job {JOB}."):
         value(place)
     assert not loaded
@@ -81,7 +83,7 @@ def test_a_key_that_others_can_read_is_no_key() -> None:
         Path(work_dir).chmod(0o755)
         _give_key(place)
         (place / "key").chmod(0o644)
-        write(place, outcome.returned(Trap(), False))
+        write(place, outcome.returned(Trap(), False, NO_STORE))
         with pytest.raises(DependencyFailed, match="others can read"):
             value(place)
     assert not loaded
@@ -92,7 +94,7 @@ def test_a_key_that_others_can_read_is_no_key() -> None:
     [
         (outcome.raised(KeyError("x")), "it raised KeyError: 'x'"),
         (outcome.Outcome(False, {"kind": "error-text", "type": "Odd", "message": "no"}), "it raised Odd: no"),
-        (outcome.returned(threading.Lock(), False), "its result cannot be pickled"),
+        (outcome.returned(threading.Lock(), False, NO_STORE), "its result cannot be pickled"),
         (outcome.Outcome(False, {"kind": "died", "message": "killed by SIGKILL"}), "killed by SIGKILL"),
         (outcome.Outcome(False, {"kind": "json"}, Parts([json.dumps(3).encode()])), "exit code 3"),
     ],
@@ -147,13 +149,13 @@ def test_a_value_that_is_seen_late(place: Path) -> None:
         return thread
 
     markers.write(str(place), 0, 0, "EXIT", 0)
-    thread = later(lambda: write(place, outcome.returned(7, False)))
+    thread = later(lambda: write(place, outcome.returned(7, False, NO_STORE)))
     assert value(place) == 7
     thread.join()
     hidden, place_then = place.with_name("hidden"), place.with_name("there")
     hidden.mkdir()
     _give_key(hidden)
-    write(hidden, outcome.returned(8, False))
+    write(hidden, outcome.returned(8, False, NO_STORE))
     thread = later(lambda: hidden.rename(place_then) and None)
     assert value(place_then) == 8
     thread.join()

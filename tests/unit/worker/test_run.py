@@ -278,10 +278,10 @@ def test_every_call_of_a_map_is_made_once(make: Make) -> None:
 
 
 def test_calls_run_side_by_side(make: Make) -> None:
-    job = make("import time\ndef f(): time.sleep(0.5)", [()] * 8, width=8)
+    job = make("import time\ndef f(): time.sleep(1.5)", [()] * 8, width=8)
     start = time.monotonic()
     assert job.run()[0] == 0
-    assert time.monotonic() - start < 2.5
+    assert time.monotonic() - start < 8
 
 
 def test_failing_calls_leave_the_others_alone(make: Make) -> None:

@@ -41,6 +41,7 @@ _ERRORS = (
     "StagingError",
     "SubmitRejected",
     "TransportError",
+    "ValueGone",
 )
 _FILES = (
     "cluster_count_files",
@@ -69,6 +70,8 @@ _STATES = (
 __all__ = [
     "ClusterConfig",
     "Executor",
+    "File",
+    "Folder",
     "Job",
     "JobState",
     "Map",
@@ -132,6 +135,7 @@ def jobs(*args: "Any", **keywords: "Any") -> "NoReturn":
 
 _HOMES = dict.fromkeys(_ERRORS, "clustrix_core.errors")
 _HOMES.update(dict.fromkeys(_FILES, "clustrix_core.worker.files"))
+_HOMES.update(dict.fromkeys(("File", "Folder"), "clustrix_core.worker.carried"))
 _HOMES["report_progress"] = "clustrix_core.worker.reporter"
 
 

@@ -1,0 +1,3 @@
+"""A package of one's own."""
+
+UNIT = "mm"
