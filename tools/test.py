@@ -64,7 +64,7 @@ class Run:
     profile: str = "test"
     venv: str = ""
     constraints: str = ""
-    limit: float = 900
+    limit: float = 1800
     live: bool = True
     options: tuple[str, ...] = ()
     code: int | None = None
