@@ -160,7 +160,7 @@ def plan(suites: list[str], fast: bool) -> list[list[Run]]:
     aside += [Run(name, f"tests/{name}", limit=1200) for name in ASIDE if name in suites]
     on_clusters = partial(Run, python=cluster_python(), profile="real", venv="clusters")
     others = tuple(f"--ignore={path}" for path in KUBERNETES)
-    real = on_clusters("real", "tests/real tests/contract", limit=2700, options=(*SIDE_BY_SIDE, *others))
+    real = on_clusters("real", "tests/real tests/contract", limit=3600, options=(*SIDE_BY_SIDE, *others))
     chaos = [on_clusters(f"chaos-{name}", f"tests/chaos/{name}") for name in CHAOS]
     pods = on_clusters("kubernetes", " ".join(KUBERNETES), limit=1800, options=("-n", "2", "--dist", "loadgroup"))
     stages = (
