@@ -48,8 +48,9 @@ class BackendInfo:
     this interpreter unless told otherwise, and a host makes no sense; ``summary`` is one line. ``lacks`` names the
     resources that it knows nothing of, like partition: `clustrix init` does not ask for them. ``programs`` are those
     that its login nodes have, all of them: by these `clustrix init` makes its suggestion. ``connect`` makes the way to
-    a cluster that is reached by an API and not by a login, from the backend's typed options; nothing is connected
-    before its first ``run``, whose commands are that API's. All that this process asks of the cluster shares it.
+    a cluster that is reached by an API and not by a login, from the backend's typed options, work_dir and python;
+    nothing is connected before its first ``run``, whose commands are that API's. All that this process asks of the
+    cluster shares it.
     """
 
     name: str
@@ -59,7 +60,7 @@ class BackendInfo:
     lacks: tuple[str, ...] = ()
     here: bool = False
     programs: tuple[str, ...] = ()
-    connect: Callable[[Any], Transport] | None = None
+    connect: Callable[[Any, str, str], Transport] | None = None
 
 
 @dataclass(frozen=True)

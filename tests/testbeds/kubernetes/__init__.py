@@ -35,6 +35,9 @@ class KubernetesBed:
     user: str = "ada"
     stranger: str = "eve"
     image: str = "testbed.local/python:1"
+    # With what a shell has on every machine; the other one has Python and a shell alone.
+    login: str = "testbed.local/login:1"
+    claim: str = "shared"
     nodes: tuple[str, ...] = NODES
 
     @property

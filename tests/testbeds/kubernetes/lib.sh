@@ -118,10 +118,15 @@ start_host() {
 }
 
 start_containerd() {
-  local name dir=$RUN/node$1
+  local dir=$RUN/node$1
   detach "containerd$1" nsenter -t "$(cat "$(pidfile "host$1")")" -m "$DEBIAN/usr/bin/containerd" --config "$dir/containerd.toml" --log-level warn
   wait_for 20 "containerd of node $1" containers "$1" version
-  for name in pause python; do
+  import_images "$1"
+}
+
+import_images() {
+  local name
+  for name in pause python login; do
     containers "$1" images ls -q | grep -q "testbed.local/$name:" || containers "$1" images import "$BUILT/$name.tar" >/dev/null
   done
 }

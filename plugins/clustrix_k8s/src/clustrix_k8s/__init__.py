@@ -14,11 +14,11 @@ from clustrix_k8s.options import K8sOptions
 LACKS = ("nodes", "partition", "account", "qos", "constraint", "exclusive")
 
 
-def connect(options: Any) -> Transport:
+def connect(options: Any, work_dir: str, python: str) -> Transport:
     """Return the way to the API server; nothing is connected yet."""
     from clustrix_k8s.api import Api
 
-    return Api(options)
+    return Api(options, work_dir, python)
 
 
 @hookimpl
@@ -56,9 +56,9 @@ def render_script(job: JobSpec, cluster: Cluster) -> str:
 
 @hookimpl
 def submit(job: JobSpec, script: str, cluster: Cluster) -> JobHandle:
-    from clustrix_k8s import submitting
+    from clustrix_k8s import submitting, volume
 
-    return submitting.submit(job, script, cluster)
+    return (volume if cluster.options.claim else submitting).submit(job, script, cluster)
 
 
 @hookimpl
@@ -70,9 +70,12 @@ def find(job: JobSpec, cluster: Cluster) -> JobHandle | None:
 
 @hookimpl
 def status(handles: Sequence[JobHandle], cluster: Cluster) -> Mapping[str, JobStatus]:
-    from clustrix_k8s import querying
+    from clustrix_k8s import querying, volume
 
-    return querying.status(handles, cluster)
+    found = querying.status(handles, cluster)
+    if cluster.options.claim:
+        volume.start_those_that_may(handles, found, cluster)
+    return found
 
 
 @hookimpl

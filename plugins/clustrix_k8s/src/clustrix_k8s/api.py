@@ -1,12 +1,13 @@
 """The way to a cluster: its API server, by the official client's configuration, connections and websockets.
 
-It is a transport, so that its questions are counted and its outages tried like those of all others. A command is not a
-line of sh but one of
+It is a transport, so that its questions are counted and its outages tried like those of all others. A command is one of
 
     GET|POST|PATCH|DELETE PATH     stdin is the body; stdout the answer; the exit code 0, else the HTTP status
     CREATE [PATH]                  stdin is JSON: a list of {"path", "body"}, created in order, if PATH is there. The
                                    first owns the others. What is there already counts as created
     EXEC NAMESPACE/POD CONTAINER ARGV...    a command in a container, with stdin, stdout and its exit code
+
+Where pods share a volume (``claim``), any other command is a line of sh, as for every transport: the door runs it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from clustrix_core.errors import AuthenticationError, ConfigError, TransportError
+from clustrix_core.model import Cluster
 from clustrix_core.transport import DEADLINE, Completed
+from clustrix_k8s.door import Door
 from clustrix_k8s.options import K8sOptions
 from clustrix_k8s.websocket import execute
 
@@ -33,8 +36,9 @@ class Api:
     here = False
     connections = 0
 
-    def __init__(self, options: K8sOptions) -> None:
+    def __init__(self, options: K8sOptions, work_dir: str = Cluster.work_dir, python: str = Cluster.python) -> None:
         self._options = options
+        self._door = Door(Cluster("", "k8s", options, self, work_dir, python)) if options.claim else None
         self._lock = threading.Lock()
         self._made: Any = None
         self.requests = 0
@@ -56,8 +60,13 @@ class Api:
         elif verb == "EXEC":
             place, container, *argv = shlex.split(rest)
             return self._execute(place, container, argv, stdin, sink, idle)
+        elif self._door is not None:
+            return self._door.run(command, stdin, sink, idle)
         else:
-            raise ConfigError(f"an API server does not understand {command[:80]!r}: this needs a cluster with a login")
+            raise ConfigError(
+                f"an API server does not understand {command[:80]!r}: this needs files that pods share",
+                hint="Set claim: in options: to a PersistentVolumeClaim that all pods can mount.",
+            )
         if sink is not None:
             sink(done.stdout)
             return Completed(done.returncode, b"", done.stderr)

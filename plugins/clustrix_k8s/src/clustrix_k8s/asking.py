@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from functools import cache
 from typing import Any
 
@@ -15,6 +17,7 @@ from clustrix_k8s.options import K8sOptions
 
 PAGE = 500
 GONE = 404
+CONFLICT = 409
 FORBIDDEN = 403  # also what a server says that has just begun and does not know its roles yet
 BUSY = (408, 429, 500, 502, 503, 504)  # the server may have done it, or may do it when asked again
 
@@ -72,6 +75,14 @@ def words(done: Completed) -> str:
         return str(json.loads(done.stdout)["message"])[:1000]
     except (ValueError, KeyError, TypeError):
         return (done.error or done.text)[:500].strip() or f"HTTP {done.returncode}"
+
+
+def created(one: Mapping[str, Any]) -> float:
+    """Return when an object was made, in seconds since the epoch; now where it does not say so."""
+    try:
+        return datetime.fromisoformat(str(one["metadata"]["creationTimestamp"]).replace("Z", "+00:00")).timestamp()
+    except (KeyError, ValueError):
+        return time.time()
 
 
 def pods(cluster: Cluster, handles: Sequence[JobHandle]) -> Sequence[Mapping[str, Any]]:

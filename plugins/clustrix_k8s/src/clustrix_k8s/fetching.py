@@ -28,6 +28,8 @@ def fetch(handles: Sequence[JobHandle], into: Path, cluster: Cluster) -> Mapping
     if not handles:
         return {}
     discard(cluster, [handle for handle in handles if handle.discard])
+    if cluster.options.claim:
+        return batch.fetch(handles, into, cluster)
     wanted = [handle for handle in handles if not handle.discard]
     pods = asking.pods(cluster, wanted) if wanted else ()
     found = {handle.job: Fetched(missing=True) for handle in handles}
@@ -167,6 +169,8 @@ class _Keeper(_Way):
 
 def logs(handle: JobHandle, cluster: Cluster, since: int) -> LogChunk:
     """Return what a task has written, as the server keeps it. It keeps no offsets: all up to there is read again."""
+    if cluster.options.claim:
+        return batch.logs(handle, cluster, since)
     pod = asking.of(handle, asking.pods(cluster, [handle])).get(handle.task)
     state = states.container(pod, "task").get("state") or {} if pod else {}
     if pod is None or "waiting" in state or not state:

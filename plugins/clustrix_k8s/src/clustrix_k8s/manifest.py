@@ -18,6 +18,8 @@ from clustrix_k8s.options import K8sOptions
 
 MOUNT = "/clustrix"  # where the volume is that the containers of a pod share, unless work_dir names another place
 IN = "/clustrix-in"
+PROGRAM = "pod.py"
+SENT = f"{IN}/worker/{PROGRAM}"
 LACKS = ("nodes", "partition", "account", "qos", "constraint", "exclusive")
 KEEPER_CPU = 10  # thousandths of a core
 KEEPER = {"requests": {"cpu": f"{KEEPER_CPU}m", "memory": "32Mi"}, "limits": {"memory": "128Mi"}}
@@ -79,27 +81,28 @@ def _refuse(job: JobSpec, cluster: Cluster) -> None:
             f"gpus={asked.gpus!r}: pods ask for a number of GPUs",
             hint="The kind of GPU is a label of the node: node_selector: in options:.",
         )
-    if job.after:
+    if job.after and not cluster.options.claim:
         raise ConfigError(
             "the value of another job cannot be an argument here: pods share no files",
-            hint="Pass job.result() instead.",
+            hint="Pass job.result() instead, or set claim: in options: to a volume that all pods can mount.",
         )
-    if job.environment:
+    if job.environment and not cluster.options.claim:
         raise ConfigError(
             "environment: nothing can be installed for a pod that comes and goes",
-            hint="Set environment: none, and image: to one that holds what the function needs.",
+            hint="Set environment: none, and image: to one that holds what the function needs; or set claim: in"
+            " options: to a volume that all pods can mount.",
         )
     mount(cluster)
 
 
 def mount(cluster: Cluster) -> str:
-    """Return where a pod's own volume is."""
+    """Return where a pod's own volume is, or the one that all share."""
     if cluster.work_dir == Cluster.work_dir:
         return MOUNT
     if not cluster.work_dir.startswith("/") or ":" in cluster.work_dir or not cluster.work_dir.isprintable():
         raise ConfigError(
             f"work_dir={cluster.work_dir!r} is no absolute path in a pod",
-            hint="Leave it out: each pod has a directory of its own, and nothing stays there.",
+            hint="Leave it out: each pod has a directory of its own, or all have that of claim:, mounted at /clustrix.",
         )
     return cluster.work_dir.rstrip("/")
 
@@ -112,9 +115,11 @@ def work(cluster: Cluster) -> str:
 def _job(job: JobSpec, cluster: Cluster, task: int, name: str) -> dict[str, Any]:
     options: K8sOptions = cluster.options
     labels = dict(names.labels(job, task))
+    # Kubernetes knows no order of jobs: one that comes after others has no pod until somebody sees that they are over.
+    later = {names.AFTER: " ".join(sorted(job.after))} if any(job.after.values()) else {}
     spec: dict[str, Any] = {
         "backoffLimit": 0,  # whether a call is tried again is decided by its retries
-        "parallelism": 1,
+        "parallelism": 0 if later else 1,
         "completions": 1,
         "template": merged({"metadata": {"labels": labels}, "spec": _pod(job, cluster, task)}, options.pod_template),
     }
@@ -126,7 +131,7 @@ def _job(job: JobSpec, cluster: Cluster, task: int, name: str) -> dict[str, Any]
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": _metadata(name, labels, options),
+        "metadata": {**_metadata(name, labels, options), **({"annotations": later} if later else {})},
         "spec": spec,
     }
 
@@ -135,25 +140,39 @@ def _pod(job: JobSpec, cluster: Cluster, task: int) -> dict[str, Any]:
     options: K8sOptions = cluster.options
     here = [job.id, job.round, task, job.tasks, job.width, bundle.digest(), job.walltime or 0]
     limits, cores = _limits(job, options), job.resources.cores * job.width
-    pod = {
-        **bare(options),
-        "containers": [
-            {
-                **container("task", cluster, ["task", work(cluster), *map(str, here)]),
-                "env": [{"name": "CLUSTRIX_POD_TASK", "value": str(task)}],
-                # Both containers together ask for what the job does: a node of so many cores can hold it.
-                "resources": {"requests": {**limits, "cpu": f"{cores * 1000 - KEEPER_CPU}m"}, "limits": limits},
-            },
-            {
-                **container("keeper", cluster, ["keep", work(cluster), str(options.pick_up_seconds)]),
-                "resources": KEEPER,
-            },
-        ],
-        "volumes": volumes(worker_name(bundle.digest()), [f"{names.base(job)}"] if not job.round else _rounds(job)),
+    asked = {
+        "env": [{"name": "CLUSTRIX_POD_TASK", "value": str(task)}],
+        # Together with the keeper, or the door, it asks for what the job does: a node of so many cores can hold it.
+        "resources": {"requests": {**limits, "cpu": f"{cores * 1000 - KEEPER_CPU}m"}, "limits": limits},
     }
-    if job.walltime:
-        pod["activeDeadlineSeconds"] = job.walltime + options.pick_up_seconds + SLACK
-    return pod
+    if options.claim:
+        own, wait = _sharing(job, cluster, asked, here), SLACK
+    else:
+        own, wait = _alone(job, cluster, asked, here), options.pick_up_seconds + SLACK
+    deadline = {"activeDeadlineSeconds": job.walltime + wait} if job.walltime else {}
+    return {**bare(options), **own, **deadline}
+
+
+def _alone(job: JobSpec, cluster: Cluster, asked: Mapping[str, Any], here: Sequence[object]) -> dict[str, Any]:
+    """A pod that shares no files: all comes in Secrets, and a second container keeps the results."""
+    keep = ["keep", work(cluster), str(cluster.options.pick_up_seconds)]
+    secrets = [names.base(job)] if not job.round else _rounds(job)
+    return {
+        "containers": [
+            {**container("task", cluster, ["task", work(cluster), *map(str, here)]), **asked},
+            {**container("keeper", cluster, keep), "resources": KEEPER},
+        ],
+        "volumes": volumes(worker_name(bundle.digest()), secrets),
+    }
+
+
+def _sharing(job: JobSpec, cluster: Cluster, asked: Mapping[str, Any], here: Sequence[object]) -> dict[str, Any]:
+    """A pod of those that share a volume: the job's directory is there, and the results stay there."""
+    place = f"{work(cluster)}/{job.dir}/{PROGRAM}"
+    task = container("task", cluster, ["shared", work(cluster), *map(str, here)], place)
+    task["volumeMounts"] = [one for one in task["volumeMounts"] if one["name"] != "worker"]
+    script = {"name": "job", "secret": {"secretName": names.base(job)}}
+    return {"containers": [{**task, **asked}], "volumes": [room(cluster.options), script]}
 
 
 def _rounds(job: JobSpec) -> Sequence[str]:
@@ -186,8 +205,8 @@ def bare(options: K8sOptions) -> dict[str, Any]:
     return {name: value for name, value in said.items() if value or value is False}
 
 
-def container(name: str, cluster: Cluster, words: Sequence[str]) -> dict[str, Any]:
-    """Return a container that runs the pod's program."""
+def container(name: str, cluster: Cluster, words: Sequence[str], place: str = SENT) -> dict[str, Any]:
+    """Return a container that runs the pod's program, which lies in ``place``."""
     try:
         python = shlex.split(cluster.python)
     except ValueError as error:
@@ -197,7 +216,7 @@ def container(name: str, cluster: Cluster, words: Sequence[str]) -> dict[str, An
         "name": name,
         "image": cluster.options.image,
         # The server expands $(NAME) in a command.
-        "command": [word.replace("$", "$$") for word in [*python, f"{IN}/worker/pod.py", *words]],
+        "command": [word.replace("$", "$$") for word in [*python, place, *words]],
         "volumeMounts": [
             {"name": volume, "mountPath": path, **({"readOnly": True} if fixed else {})}
             for volume, path, fixed in mounts
@@ -215,6 +234,14 @@ def volumes(worker: str, secrets: Sequence[str]) -> list[dict[str, Any]]:
         {"name": "job", "projected": {"sources": sources}},
         {"name": "worker", "secret": {"secretName": worker}},
     ]
+
+
+def room(options: K8sOptions) -> dict[str, Any]:
+    """Return the volume that the containers of a pod share, and with a claim all pods."""
+    return {
+        "name": "work",
+        **({"persistentVolumeClaim": {"claimName": options.claim}} if options.claim else {"emptyDir": {}}),
+    }
 
 
 def _metadata(name: str, labels: Mapping[str, str], options: K8sOptions) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from clustrix_core.model import JobHandle, JobSpec
 
 MANAGED = {"app.kubernetes.io/managed-by": "clustrix"}
 JOB, ROUND, TASK, NAME, PROBE = "clustrix/job", "clustrix/round", "clustrix/task", "clustrix/name", "clustrix/probe"
-CANCELLED = "clustrix/cancelled"
+DOOR = "clustrix/door"
+CANCELLED, AFTER = "clustrix/cancelled", "clustrix/after"
 AT_ONCE = 50  # jobs that are asked for by name; of more all are listed
 _UNFIT = re.compile(r"[^a-z0-9]+")
 

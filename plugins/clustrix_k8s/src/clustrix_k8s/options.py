@@ -34,6 +34,7 @@ class K8sOptions:
     priority_class_name: str | None = _help("priority class of the pods")
     queue_name: str | None = _help("local queue of Kueue, which then admits the jobs")
     gpu_resource: str = _help("name of a GPU among the resources of a node", "nvidia.com/gpu")
+    claim: str | None = _help("PersistentVolumeClaim with room that all pods share, mounted where work_dir says")
     parallelism: int = _help("at most so many pods of one map", 8)
     pick_up_seconds: int = _help("how long a pod keeps a result that nobody has fetched", 3600)
     ttl_seconds_after_finished: int | None = _help("after how long the server removes jobs that are over", 604800)
@@ -61,5 +62,6 @@ _FORMS = {
     "service_account": _NAME,
     "priority_class_name": _NAME,
     "queue_name": _NAME,
+    "claim": _NAME,
     "gpu_resource": r"([a-z0-9.-]{1,253}/)?[A-Za-z0-9][A-Za-z0-9._-]{0,62}",
 }

@@ -7,12 +7,13 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from clustrix_core import bundle
+from clustrix_core import batch, bundle
 from clustrix_core.errors import ClustrixError, CommandError, ConfigError, StagingError, TransportError
 from clustrix_core.model import Cluster, JobHandle, Node, Problem, Site
-from clustrix_k8s import asking, manifest, names, states
+from clustrix_k8s import asking, door, manifest, names, states
 
 PATIENCE = 300.0  # seconds for the image to be pulled, and a node to be found
 PAUSE = 0.2
@@ -26,6 +27,8 @@ RIGHTS = (
 
 def provision(cluster: Cluster) -> Cluster:
     """Return the cluster with its ``site``. One question where a pod has answered already."""
+    if cluster.options.claim:
+        return _on_volume(cluster)
     mark = _mark(cluster)
     answer = _answer(_pods(cluster, mark), cluster)
     if answer is None:
@@ -33,24 +36,33 @@ def provision(cluster: Cluster) -> Cluster:
             release(cluster)  # its pod went with a node, or somebody has removed it: it answers no more
         _create(cluster, mark)
         answer = _awaited(cluster, mark)
-    options = cluster.options
-    node = Node(cluster.resources.cores)
-    return cluster.at(
-        Site(
-            work_dir=manifest.work(cluster),
-            python=(int(answer["python"][0]), int(answer["python"][1])),
-            user=str(answer["user"])[:100],
-            nodes=(node,) * options.parallelism,
-            max_array=options.parallelism,
-            scheduler="Kubernetes",
-            seen=time.time(),
-            interpreter=str(answer["interpreter"])[:500],
-        )
+    found = Site(
+        work_dir=manifest.work(cluster),
+        python=(int(answer["python"][0]), int(answer["python"][1])),
+        user=str(answer["user"])[:100],
+        seen=time.time(),
+        interpreter=str(answer["interpreter"])[:500],
     )
+    return _with_room(cluster, found)
+
+
+def _on_volume(cluster: Cluster) -> Cluster:
+    """Put the worker onto the volume that pods share, and ask the door's Python: as on any cluster with a login."""
+    found = batch.provision(manifest.SCRIPT, replace(cluster, work_dir=manifest.work(cluster), site=None)).site
+    assert found is not None
+    return _with_room(cluster, found)
+
+
+def _with_room(cluster: Cluster, site: Site) -> Cluster:
+    most = cluster.options.parallelism
+    nodes = (Node(cluster.resources.cores),) * most
+    return cluster.at(replace(site, nodes=nodes, max_array=most, scheduler="Kubernetes"))
 
 
 def release(cluster: Cluster) -> None:
-    """Remove the worker and the pod that has answered."""
+    """Remove the worker and the pod that has answered, or the door."""
+    if cluster.options.claim:
+        return door.release(cluster)
     namespace, policy = asking.namespace(cluster), {"propagationPolicy": "Background"}
     # Not by the server's collector, which comes by later and would take the next one for this.
     worker = f"{names.core_path(namespace, 'secrets')}/{manifest.worker_name(bundle.digest())}"
@@ -104,10 +116,7 @@ def _pods(cluster: Cluster, mark: str) -> Sequence[Mapping[str, Any]]:
 def _is_over(cluster: Cluster, mark: str) -> bool:
     """Return whether the Job that asks has ended; it has no pod then that could answer."""
     job = asking.ask(cluster, f"GET {names.jobs_path(asking.namespace(cluster))}/{mark}", missing=True)
-    return job is not None and any(
-        one.get("type") in ("Complete", "Failed") and one.get("status") == "True"
-        for one in (job.get("status") or {}).get("conditions") or ()
-    )
+    return job is not None and states.is_over(job)
 
 
 def _create(cluster: Cluster, mark: str) -> None:
@@ -182,8 +191,8 @@ def _answer(pods: Sequence[Mapping[str, Any]], cluster: Cluster) -> Mapping[str,
 
 def _insist(said: Any, pod: Mapping[str, Any], cluster: Cluster) -> None:
     """Raise ConfigError where this pod will never answer."""
-    created = _age(pod)
-    perhaps = said.reason.startswith(states.PERHAPS) and created > cluster.options.image_patience_seconds
+    age = time.time() - asking.created(pod)
+    perhaps = said.reason.startswith(states.PERHAPS) and age > cluster.options.image_patience_seconds
     if not (said.state.over or perhaps):
         return
     release(cluster)  # corrected meanwhile, it must be tried again
@@ -195,13 +204,3 @@ def _insist(said: Any, pod: Mapping[str, Any], cluster: Cluster) -> None:
         f"no pod of the image {image!r} answers with {cluster.python!r}: {words}",
         hint="Set image: to one that the cluster can pull and that holds Python, and python: to its name there.",
     )
-
-
-def _age(pod: Mapping[str, Any]) -> float:
-    from datetime import datetime, timezone
-
-    try:
-        made = datetime.fromisoformat(str(pod["metadata"]["creationTimestamp"]).replace("Z", "+00:00"))
-    except (KeyError, ValueError):
-        return 0.0
-    return (datetime.now(timezone.utc) - made).total_seconds()

@@ -77,6 +77,14 @@ def of_job(job: Mapping[str, Any] | None) -> TaskStatus | None:
     return TaskStatus(JobState.PENDING, "Pending", "no pod has been made for it yet")
 
 
+def is_over(job: Mapping[str, Any]) -> bool:
+    """Return whether a Job has ended, well or not."""
+    return any(
+        one.get("type") in ("Complete", "Failed") and one.get("status") == "True"
+        for one in (job.get("status") or {}).get("conditions") or ()
+    )
+
+
 def container(pod: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     """Return what is known of a container of a pod."""
     found = (pod.get("status") or {}).get("containerStatuses") or ()

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
-import time
 from collections.abc import Iterator, Mapping
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from clustrix_core import bundle
 from clustrix_core.errors import StagingError, SubmitRejected, TransportError
 from clustrix_core.model import Cluster, JobHandle, JobSpec
+from clustrix_core.transport import Completed
 from clustrix_k8s import asking, manifest, names, provisioning
 
 PART = 900_000  # bytes in one Secret, which holds 1 MiB at most
@@ -34,15 +33,21 @@ def submit(job: JobSpec, script: str, cluster: Cluster) -> JobHandle:
         sources = _sources(one)
         sources += [{"secret": {"name": secret["metadata"]["name"]}} for secret in filled[1:]]
     # The first Job owns all the others, so that nothing is left when it goes.
-    wanted = [{"path": _path(one, cluster), "body": one} for one in [jobs[0], *filled, *secrets[1:], *jobs[1:]]]
+    wanted = [{"path": path(one, cluster), "body": one} for one in [jobs[0], *filled, *secrets[1:], *jobs[1:]]]
     worker = manifest.worker_name(bundle.digest())
     needed = f"{names.core_path(asking.namespace(cluster), 'secrets')}/{worker}"
     done = cluster.transport.run(f"CREATE {needed}", (json.dumps(wanted).encode(),))
-    if done.returncode == 0:
-        return _handle(job, json.loads(done.stdout)[0])
     if done.returncode == asking.GONE and worker in asking.words(done):
         provisioning.release(cluster)
         raise StagingError("the worker is gone from the namespace", returncode=asking.GONE, transient=True)
+    return accepted(job, done, cluster)
+
+
+def accepted(job: JobSpec, done: Completed, cluster: Cluster) -> JobHandle:
+    """Return the handle of a job whose objects were created. Raises SubmitRejected, or TransportError where they may
+    be there."""
+    if done.returncode == 0:
+        return _handle(job, json.loads(done.stdout)[0])
     if done.returncode in asking.BUSY or done.returncode < 400 or asking.begins(cluster, done):
         raise TransportError(f"the API server did not take the job, or did and said otherwise: {asking.words(done)}")
     raise SubmitRejected(
@@ -63,24 +68,18 @@ def find(job: JobSpec, cluster: Cluster) -> JobHandle | None:
         return None
     last = f"{jobs}/{names.objects(job)[-1]}"
     payload = f"{names.core_path(namespace, 'secrets')}/{names.base(job)}"
-    if all(asking.ask(cluster, f"GET {path}", missing=True) is not None for path in {payload, last}):
+    if all(asking.ask(cluster, f"GET {one}", missing=True) is not None for one in {payload, last}):
         return _handle(job, made)
     asking.ask(cluster, f"DELETE {jobs}/{first}", {"propagationPolicy": "Background"}, missing=True)
     return None
 
 
 def _handle(job: JobSpec, made: Mapping[str, Any]) -> JobHandle:
-    return JobHandle(job.id, job.name, str(made["metadata"]["name"]), job.tasks, job.round, _time(made))
+    return JobHandle(job.id, job.name, str(made["metadata"]["name"]), job.tasks, job.round, asking.created(made))
 
 
-def _time(made: Mapping[str, Any]) -> float:
-    try:
-        return datetime.fromisoformat(str(made["metadata"]["creationTimestamp"]).replace("Z", "+00:00")).timestamp()
-    except (KeyError, ValueError):
-        return time.time()
-
-
-def _path(document: Mapping[str, Any], cluster: Cluster) -> str:
+def path(document: Mapping[str, Any], cluster: Cluster) -> str:
+    """Return where an object is created."""
     namespace = document["metadata"].get("namespace") or asking.namespace(cluster)
     kind = _KINDS[document["kind"]]
     return names.jobs_path(namespace) if kind == "jobs" else names.core_path(namespace, kind)
