@@ -14,7 +14,7 @@ from clustrix_core.errors import CommandError, ConfigError, StagingError, Submit
 from clustrix_core.model import Cluster, JobHandle, JobSpec, Site
 from clustrix_core.resources import Resources
 from clustrix_core.testing import FakeTransport
-from clustrix_k8s import asking, manifest, names, pod, provisioning, submitting
+from clustrix_k8s import asking, documents, manifest, names, pod, provisioning, submitting
 from clustrix_k8s.options import K8sOptions
 
 JOB = "0123456789abcdef"
@@ -31,7 +31,7 @@ def spec(label: str = "simulate", **more: Any) -> JobSpec:
 
 
 def objects(job: JobSpec, **options: Any) -> list[dict[str, Any]]:
-    return list(manifest.read(manifest.render(job, cluster(**options))))
+    return list(documents.read(manifest.render(job, cluster(**options))))
 
 
 def test_a_patch_is_laid_over_as_the_server_does() -> None:
@@ -43,7 +43,7 @@ def test_a_patch_is_laid_over_as_the_server_does() -> None:
     }
     over = {"gone": None, "containers": [{"name": "task", "env": [{"name": "B"}]}, {"name": "new"}], "args": [2]}
     task = {"name": "task", "env": [{"name": "A", "value": "1"}, {"name": "B"}], "x": 1}
-    assert manifest.merged(under, over) == {"a": 1, "containers": [task, {"name": "new"}], "args": [2]}
+    assert documents.merged(under, over) == {"a": 1, "containers": [task, {"name": "new"}], "args": [2]}
 
 
 def test_a_template_reaches_the_pod() -> None:

@@ -58,7 +58,8 @@ def render_script(job: JobSpec, cluster: Cluster) -> str:
 def submit(job: JobSpec, script: str, cluster: Cluster) -> JobHandle:
     from clustrix_k8s import submitting, volume
 
-    return (volume if cluster.options.claim else submitting).submit(job, script, cluster)
+    way = volume.submit if cluster.options.claim else submitting.submit
+    return way(job, script, cluster)
 
 
 @hookimpl

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shlex
 import threading
 import time
@@ -19,7 +20,7 @@ from typing import Any
 from clustrix_core.errors import CommandError, ConfigError, StagingError, TransportError
 from clustrix_core.model import Cluster, JobHandle, JobState
 from clustrix_core.transport import CHUNK, Completed
-from clustrix_k8s import asking, manifest, names, states
+from clustrix_k8s import asking, documents, manifest, names, states
 from clustrix_k8s.porter import ITSELF, KILLED
 
 IDLE = 900  # seconds without use after which it ends
@@ -27,6 +28,7 @@ PATIENCE = 300.0  # seconds for it to come up
 PAUSE = 0.2
 # Environments are built in it.
 SIZE = {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"memory": "1Gi"}}
+_NO_CLAIM = re.compile('persistentvolumeclaim ".*" not found')
 BEGIN = f'import os; exec(os.environ["{ITSELF}"])'
 
 
@@ -115,9 +117,11 @@ def _job(cluster: Cluster) -> dict[str, Any]:
         "resources": SIZE,
     }
     pod = {**manifest.bare(cluster.options), "containers": [task], "volumes": [manifest.room(cluster.options)]}
-    template = manifest.merged({"metadata": {"labels": dict(names.MANAGED)}, "spec": pod}, cluster.options.pod_template)
+    template = documents.merged(
+        {"metadata": {"labels": dict(names.MANAGED)}, "spec": pod}, cluster.options.pod_template
+    )
     mark = f"clustrix-door-{hashlib.sha256(json.dumps(template, default=dict).encode()).hexdigest()[:16]}"
-    template = manifest.merged(template, {"metadata": {"labels": {names.DOOR: mark}}})
+    template = documents.merged(template, {"metadata": {"labels": {names.DOOR: mark}}})
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -163,6 +167,12 @@ def _insist(pod: Mapping[str, Any], cluster: Cluster, mark: str) -> str:
     """Return what a pod waits for. Raises ConfigError where it will never run."""
     made = JobHandle(mark, mark, mark, submitted=asking.created(pod))
     said = states.of_pod(pod, made, cluster.options.image_patience_seconds)
+    if _NO_CLAIM.search(said.reason):
+        _delete(cluster, mark)
+        raise ConfigError(
+            f"claim={cluster.options.claim!r}: {said.reason}",
+            hint="`kubectl get pvc` lists those of the namespace. It must be one that all nodes can write to.",
+        )
     if said.state is not JobState.FAILED or said.word == "Evicted":
         return ": ".join(filter(None, [said.word, said.reason]))
     _delete(cluster, mark)  # corrected meanwhile, it must be tried again

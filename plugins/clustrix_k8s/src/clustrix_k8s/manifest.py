@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import shlex
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -14,6 +13,7 @@ from clustrix_core import batch, bundle
 from clustrix_core.errors import ConfigError
 from clustrix_core.model import Cluster, JobSpec, JobState
 from clustrix_k8s import names
+from clustrix_k8s.documents import merged, text
 from clustrix_k8s.options import K8sOptions
 
 MOUNT = "/clustrix"  # where the volume is that the containers of a pod share, unless work_dir names another place
@@ -24,8 +24,6 @@ LACKS = ("nodes", "partition", "account", "qos", "constraint", "exclusive")
 KEEPER_CPU = 10  # thousandths of a core
 KEEPER = {"requests": {"cpu": f"{KEEPER_CPU}m", "memory": "32Mi"}, "limits": {"memory": "128Mi"}}
 SLACK = 60  # seconds on top of walltime and pick-up before the server ends a pod that does not end by itself
-# So that whoever has saved it can run it.
-HEAD = "#!/usr/bin/env -S kubectl apply -f\n"
 
 SCRIPT = batch.Dialect(
     name="Kubernetes",
@@ -64,7 +62,7 @@ def render(job: JobSpec, cluster: Cluster) -> str:
         "stringData": {f"job-{job.round}.sh": script},
     }
     jobs = [_job(job, cluster, task, name) for task, name in enumerate(names.objects(job))]
-    return HEAD + _yaml([*jobs, secret])
+    return text([*jobs, secret])
 
 
 def _refuse(job: JobSpec, cluster: Cluster) -> None:
@@ -247,43 +245,3 @@ def room(options: K8sOptions) -> dict[str, Any]:
 def _metadata(name: str, labels: Mapping[str, str], options: K8sOptions) -> dict[str, Any]:
     found: dict[str, Any] = {"name": name, "labels": dict(labels)}
     return {**found, "namespace": options.namespace} if options.namespace else found
-
-
-def merged(under: Any, over: Any) -> Any:
-    """Lay a patch over an object as the API server does: lists of named things are joined by name."""
-    if isinstance(under, Mapping) and isinstance(over, Mapping):
-        found = {name: merged(under.get(name), value) for name, value in over.items() if value is not None}
-        return {**{name: value for name, value in under.items() if over.get(name, value) is not None}, **found}
-    if isinstance(under, list) and isinstance(over, (list, tuple)):
-        for key in ("name", "mountPath"):
-            if all(isinstance(one, Mapping) and key in one for one in [*under, *over]):
-                patches = {one[key]: one for one in over}
-                joined = [merged(one, patches.pop(one[key], {})) for one in under]
-                return [*joined, *(dict(one) for one in patches.values())]
-    return over
-
-
-def _yaml(documents: Sequence[Mapping[str, Any]]) -> str:
-    import yaml
-
-    class Dumper(yaml.SafeDumper):
-        def ignore_aliases(self, data: Any) -> bool:
-            return True
-
-    def text(dumper: yaml.SafeDumper, data: str) -> yaml.Node:
-        # What other readers take for a number, such as 1e5, which a job's id may look like, is quoted.
-        style = "|" if "\n" in data else "'" if re.fullmatch(r"[0-9.eE+_-]+", data) else None
-        return dumper.represent_scalar("tag:yaml.org,2002:str", data, style=style)
-
-    Dumper.add_representer(str, text)
-    return "---\n".join(
-        yaml.dump(document, Dumper=Dumper, sort_keys=False, width=1 << 30, default_flow_style=False)
-        for document in documents
-    )
-
-
-def read(script: str) -> Sequence[dict[str, Any]]:
-    """Return the objects of a script that ``render`` has written."""
-    import yaml
-
-    return [document for document in yaml.safe_load_all(script) if document]

@@ -14,7 +14,7 @@ import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import BinaryIO
+    from typing import BinaryIO, Callable, Dict, List, Optional
 
 ITSELF = "CLUSTRIX_PORTER"  # the variable in which this program is
 KILLED = 137  # the exit code of a command that was not let run to its end
@@ -51,32 +51,36 @@ def run() -> int:
         env={name: value for name, value in os.environ.items() if name != ITSELF},
         start_new_session=True,
     )
-    cut: list[bool] = []
-    threading.Thread(target=feed, args=(source, child, cut), daemon=True).start()
+    cut: "List[bool]" = []
+    feeder = threading.Thread(target=feed, args=(source, child, cut))
+    feeder.start()
     code = child.wait()
-    # Not by sys.exit: the thread may still read.
-    os._exit(KILLED if cut else code if code >= 0 else 128 - code)
+    feeder.join()
+    return KILLED if cut else code if code >= 0 else 128 - code
 
 
-def feed(source: "BinaryIO", child: "subprocess.Popen[bytes]", cut: "list[bool]") -> None:
+def feed(source: "BinaryIO", child: "subprocess.Popen[bytes]", cut: "List[bool]") -> None:
+    """Pass on what the client sends, all of it: until then it does not listen."""
     stdin = child.stdin
     assert stdin is not None
     while True:
         data = frame(source)
-        if data is None:  # the client is gone: to end its stdin would say that all has come
-            cut.append(True)
-            os.killpg(child.pid, signal.SIGTERM)
-            return
         try:
-            if not data:
-                return stdin.close()
-            stdin.write(data)
-            stdin.flush()
-        except OSError:  # the command has read enough
+            if data is None:  # the client is gone: to end its stdin would say that all has come
+                cut.append(True)
+                os.killpg(child.pid, signal.SIGTERM)
+            elif data:
+                stdin.write(data)
+                stdin.flush()
+            else:
+                stdin.close()
+        except OSError:  # the command has read enough, or has ended
+            pass
+        if not data:
             return
 
 
-def frame(source: "BinaryIO") -> "bytes | None":
+def frame(source: "BinaryIO") -> "Optional[bytes]":
     """Return what comes next; None where it does not come whole."""
     head = source.read(4)
     size = int.from_bytes(head, "big")

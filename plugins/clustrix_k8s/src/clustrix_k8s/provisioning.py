@@ -13,7 +13,7 @@ from typing import Any
 from clustrix_core import batch, bundle
 from clustrix_core.errors import ClustrixError, CommandError, ConfigError, StagingError, TransportError
 from clustrix_core.model import Cluster, JobHandle, Node, Problem, Site
-from clustrix_k8s import asking, door, manifest, names, states
+from clustrix_k8s import asking, documents, door, manifest, names, states
 
 PATIENCE = 300.0  # seconds for the image to be pulled, and a node to be found
 PAUSE = 0.2
@@ -129,7 +129,7 @@ def _create(cluster: Cluster, mark: str) -> None:
         "containers": [{**asked, "resources": manifest.KEEPER}],
         "volumes": [one for one in manifest.volumes(worker, []) if one["name"] == "worker"],
     }
-    template = manifest.merged({"metadata": {"labels": labels}, "spec": pod}, cluster.options.pod_template)
+    template = documents.merged({"metadata": {"labels": labels}, "spec": pod}, cluster.options.pod_template)
     job = {
         "apiVersion": "batch/v1",
         "kind": "Job",

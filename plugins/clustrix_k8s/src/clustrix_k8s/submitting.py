@@ -12,7 +12,7 @@ from clustrix_core import bundle
 from clustrix_core.errors import StagingError, SubmitRejected, TransportError
 from clustrix_core.model import Cluster, JobHandle, JobSpec
 from clustrix_core.transport import Completed
-from clustrix_k8s import asking, manifest, names, provisioning
+from clustrix_k8s import asking, documents, manifest, names, provisioning
 
 PART = 900_000  # bytes in one Secret, which holds 1 MiB at most
 MOST = 32  # Secrets of one job: they are kept in the cluster's own database
@@ -25,9 +25,9 @@ def submit(job: JobSpec, script: str, cluster: Cluster) -> JobHandle:
     Raises SubmitRejected where the server refuses, StagingError where the payload is too large for it, and
     TransportError where there may be a job.
     """
-    documents = [dict(one) for one in manifest.read(script)]
-    jobs = [one for one in documents if one["kind"] == "Job"]
-    secrets = [one for one in documents if one["kind"] == "Secret"]
+    objects = [dict(one) for one in documents.read(script)]
+    jobs = [one for one in objects if one["kind"] == "Job"]
+    secrets = [one for one in objects if one["kind"] == "Secret"]
     filled = list(_filled(job, secrets[0]))
     for one in jobs:
         sources = _sources(one)

@@ -10,14 +10,14 @@ from typing import Any
 
 from clustrix_core import batch
 from clustrix_core.model import Cluster, JobHandle, JobSpec, JobState, JobStatus
-from clustrix_k8s import asking, manifest, names, states, submitting
+from clustrix_k8s import asking, documents, manifest, names, states, submitting
 
 
 def submit(job: JobSpec, script: str, cluster: Cluster) -> JobHandle:
     """Put a job's files onto the volume, then create its objects. Raises what ``batch.submit`` raises."""
-    documents = manifest.read(script)
-    (secret,) = [one for one in documents if one["kind"] == "Secret"]
-    first, *others = [one for one in documents if one["kind"] == "Job"]
+    objects = documents.read(script)
+    (secret,) = [one for one in objects if one["kind"] == "Secret"]
+    first, *others = [one for one in objects if one["kind"] == "Job"]
     accept = replace(manifest.SCRIPT, submit=lambda job, cluster: ["echo", names.objects(job)[0]])
     with resources.as_file(resources.files("clustrix_k8s").joinpath(manifest.PROGRAM)) as program:
         text = secret["stringData"][f"job-{job.round}.sh"]
