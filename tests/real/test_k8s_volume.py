@@ -141,6 +141,7 @@ def test_a_door_that_goes_is_made_again(there: Callable[..., ClusterConfig], k8s
     delete(k8s_bed, "pods", first)
     thread.join(PATIENCE)
     assert errors, "a command that did not run to its end has an answer"
+    until(lambda: first not in [pod["metadata"]["name"] for pod in k8s_bed.listed("pods", "clustrix%2Fdoor")])
     assert way().run("uname -n").text.strip() != first
     # Of another client, too.
     session.close()

@@ -54,6 +54,8 @@ class Api:
         verb, _, rest = command.partition(" ")
         if verb in ("GET", "POST", "PATCH", "DELETE"):
             done = self._request(verb, rest, b"".join(stdin), idle)
+            if verb == "DELETE" and self._door is not None:
+                self._door.removed(rest)
         elif verb == "CREATE":
             done = self._request("GET", rest, b"", idle) if rest else Completed(0)
             done = done if done.returncode else self._create(json.loads(b"".join(stdin)), idle)

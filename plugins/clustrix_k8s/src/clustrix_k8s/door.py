@@ -37,6 +37,7 @@ class Door:
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
+        self._name = _job(cluster)["metadata"]["name"]
         self._place = ""
         self._lock = threading.Lock()
 
@@ -64,6 +65,11 @@ class Door:
                     raise TransportError("a command was killed together with the door of the cluster")
                 return done
         raise AssertionError("unreachable")
+
+    def removed(self, path: str) -> None:
+        """Take note that a Job was deleted: its pod lives on for a while, and whoever is in it then is cut off."""
+        if path.endswith(f"/{self._name}"):
+            self._place = ""
 
     def _forget(self, place: str) -> None:
         with self._lock:
