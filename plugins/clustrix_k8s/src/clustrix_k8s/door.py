@@ -27,7 +27,7 @@ IDLE = 900  # seconds without use after which it ends
 PATIENCE = 300.0  # seconds for it to come up
 PAUSE = 0.2
 # Environments are built in it.
-SIZE = {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"memory": "1Gi"}}
+SIZE = {"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"memory": "1Gi"}}
 _NO_CLAIM = re.compile('persistentvolumeclaim ".*" not found')
 BEGIN = f'import os; exec(os.environ["{ITSELF}"])'
 
@@ -156,7 +156,7 @@ def _awaited(cluster: Cluster) -> str:
             raise StagingError(
                 f"no pod has come up within {PATIENCE:.0f} s through which files could be reached: {said}",
                 transient=True,
-                hint="Is there room for it on a node? It asks for 64 MB.",
+                hint="Is there room for it on a node? It asks for a tenth of a core and 64 MB.",
             )
         time.sleep(PAUSE)
 
