@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -18,8 +19,7 @@ from clustrix_k8s.options import K8sOptions
 
 MOUNT = "/clustrix"  # where the volume is that the containers of a pod share, unless work_dir names another place
 IN = "/clustrix-in"
-PROGRAM = "pod.py"
-SENT = f"{IN}/worker/{PROGRAM}"
+SENT, SHARING = f"{IN}/worker/pod.py", "sharing.py"  # the programs of pods
 LACKS = ("nodes", "partition", "account", "qos", "constraint", "exclusive")
 KEEPER_CPU = 10  # thousandths of a core
 KEEPER = {"requests": {"cpu": f"{KEEPER_CPU}m", "memory": "32Mi"}, "limits": {"memory": "128Mi"}}
@@ -54,7 +54,8 @@ def worker_name(digest: str) -> str:
 def render(job: JobSpec, cluster: Cluster) -> str:
     """Return the objects of a job as YAML that ``kubectl apply`` takes. The payload is not in it."""
     _refuse(job, cluster)
-    script = batch.render(SCRIPT, job, cluster)
+    # Where the files of a job outlive its pod, its log is one of them.
+    script = batch.render(replace(SCRIPT, own_log=bool(cluster.options.claim)), job, cluster)
     secret = {
         "apiVersion": "v1",
         "kind": "Secret",
@@ -144,7 +145,7 @@ def _pod(job: JobSpec, cluster: Cluster, task: int) -> dict[str, Any]:
         "resources": {"requests": {**limits, "cpu": f"{cores * 1000 - KEEPER_CPU}m"}, "limits": limits},
     }
     if options.claim:
-        own, wait = _sharing(job, cluster, asked, here), SLACK
+        own, wait = _sharing(job, cluster, asked, task), SLACK
     else:
         own, wait = _alone(job, cluster, asked, here), options.pick_up_seconds + SLACK
     deadline = {"activeDeadlineSeconds": job.walltime + wait} if job.walltime else {}
@@ -164,10 +165,11 @@ def _alone(job: JobSpec, cluster: Cluster, asked: Mapping[str, Any], here: Seque
     }
 
 
-def _sharing(job: JobSpec, cluster: Cluster, asked: Mapping[str, Any], here: Sequence[object]) -> dict[str, Any]:
+def _sharing(job: JobSpec, cluster: Cluster, asked: Mapping[str, Any], number: object) -> dict[str, Any]:
     """A pod of those that share a volume: the job's directory is there, and the results stay there."""
-    place = f"{work(cluster)}/{job.dir}/{PROGRAM}"
-    task = container("task", cluster, ["shared", work(cluster), *map(str, here)], place)
+    place = f"{work(cluster)}/{job.dir}"
+    words = [place, f"{IN}/job/job-{job.round}.sh", str(job.round), str(number), str(job.walltime or 0)]
+    task = container("task", cluster, words, f"{place}/{SHARING}")
     task["volumeMounts"] = [one for one in task["volumeMounts"] if one["name"] != "worker"]
     script = {"name": "job", "secret": {"secretName": names.base(job)}}
     return {"containers": [{**task, **asked}], "volumes": [room(cluster.options), script]}

@@ -2,7 +2,6 @@
 
 task WORK JOB ROUND TASK TASKS WIDTH WORKER WALLTIME     the container that runs the calls
 keep WORK SECONDS           the container beside it, which keeps the results until they are fetched
-shared WORK JOB ROUND TASK TASKS WIDTH WORKER WALLTIME   the same where all pods share WORK: the files are there
 give WORK                   run in that one by the client: what is new of the results
 release WORK                the same: all is fetched, the pod may end
 probe                       says which Python this is
@@ -65,32 +64,14 @@ def task(work: str, job: str, round: str, number: str, tasks: str, width: str, w
     directory = os.path.join(work, "jobs", job[:2], job)
     receive(directory, os.path.join(work, "worker", worker))
     share(directory, int(round), int(number), int(tasks), int(width), os.path.join(work, "worker", worker))
-    # The server may make another pod for the same task, which does not see what this one has written.
-    attempt = {"CLUSTRIX_ATTEMPT": str(int(time.time()))}
-    log = Log(os.path.join(directory, "log-%s.%s" % (round, number)), KEPT)
-    code, marker = run(directory, "job-%s.sh" % round, log, float(walltime), attempt)
-    speak(work, directory, ended(directory, round, number, marker))
-    return code
-
-
-def shared(work: str, job: str, round: str, number: str, tasks: str, width: str, worker: str, walltime: str) -> int:
-    os.umask(0o077)
-    directory = os.path.join(work, "jobs", job[:2], job)
-    log = Log(os.path.join(directory, "log-%s.%s" % (round, number)), sys.maxsize)
-    code, marker = run(directory, os.path.join(IN, "job", "job-%s.sh" % round), log, float(walltime), {})
-    with open(ended(directory, round, number, marker)) as file:
-        say(file.readline().strip()[:200] + "\n")
-    return code
-
-
-def ended(directory: str, round: str, number: str, marker: str) -> str:
-    """Return the file that says how a task has ended; what was ended here is said in it."""
+    code, marker = run(directory, "job-%s.sh" % round, "log-%s.%s" % (round, number), float(walltime))
     path = os.path.join(directory, "status-%s.%s" % (round, number))
     if marker:
         with open(path + ".new", "w") as file:
             file.write(marker + "\n")
         os.rename(path + ".new", path)
-    return path
+    speak(work, directory, path)
+    return code
 
 
 def receive(directory: str, worker: str) -> None:
@@ -131,12 +112,13 @@ def share(directory: str, round: int, number: int, tasks: int, width: int, worke
                 file.write("%d.0" % (block % tasks))
 
 
-def run(directory: str, script: str, log: "Log", walltime: float, more: "Dict[str, str]") -> "Tuple[int, str]":
+def run(directory: str, script: str, log: str, walltime: float) -> "Tuple[int, str]":
     """Run the job's script; return its exit code, and a marker where it was ended here."""
     process = subprocess.Popen(
         ["/bin/sh", script],
         cwd=directory,
-        env=dict(os.environ, **more),
+        # The server may make another pod for the same task, which does not see what this one has written.
+        env=dict(os.environ, CLUSTRIX_ATTEMPT=str(int(time.time()))),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -149,7 +131,7 @@ def run(directory: str, script: str, log: "Log", walltime: float, more: "Dict[st
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-    reader = threading.Thread(target=log.copy, args=(process.stdout,))
+    reader = threading.Thread(target=copy, args=(process.stdout, os.path.join(directory, log)))
     reader.daemon = True
     reader.start()
     try:
@@ -169,21 +151,17 @@ def run(directory: str, script: str, log: "Log", walltime: float, more: "Dict[st
     return (code if code >= 0 else 128 - code), marker
 
 
-class Log:
-    """A file that keeps the first ``most`` bytes of what passes through."""
-
-    def __init__(self, path: str, most: int) -> None:
-        self._path, self._left = path, most
-
-    def copy(self, source: "IO[bytes]") -> None:
-        with open(self._path, "ab", 0) as kept:
-            while True:
-                data = os.read(source.fileno(), 1 << 16)
-                if not data:
-                    return
-                os.write(1, data)
-                kept.write(data[: self._left])
-                self._left -= len(data[: self._left])
+def copy(source: "IO[bytes]", log: str) -> None:
+    """Pass output on, and keep the first of it."""
+    left = KEPT
+    with open(log, "ab", 0) as kept:
+        while True:
+            data = os.read(source.fileno(), 1 << 16)
+            if not data:
+                return
+            os.write(1, data)
+            kept.write(data[:left])
+            left -= len(data[:left])
 
 
 def speak(work: str, directory: str, marker: str) -> None:
@@ -286,7 +264,6 @@ def one(stream: "BinaryIO", path: str, file: str, had: int, grows: bool) -> None
 
 COMMANDS: "Dict[str, Callable[..., int]]" = {
     "task": task,
-    "shared": shared,
     "keep": keep,
     "give": give,
     "release": release,
