@@ -156,7 +156,7 @@ def test_a_refusal_is_no_job_and_an_overload_may_be_one(code: int, kind: type[Ex
 
 def test_a_server_that_has_just_begun_forbids_everything_and_means_nothing_by_it() -> None:
     transport = FakeTransport()
-    transport.answer("^(CREATE|GET)", json.dumps({"message": "forbidden"}), rc=403)
+    transport.answer("^(CREATE|GET|LIST|LOOK)", json.dumps({"message": "forbidden"}), rc=403)
     with pytest.raises(TransportError, match="forbidden"):
         submitting.submit(spec(), manifest.render(spec(), cluster()), cluster(transport))
     with pytest.raises(CommandError) as error:
@@ -174,15 +174,6 @@ def test_a_worker_that_is_gone_is_put_there_again() -> None:
     with pytest.raises(StagingError) as error:
         submitting.submit(spec(), manifest.render(spec(), cluster()), cluster(transport))
     assert error.value.transient and "DELETE" in transport.commands[-1]
-
-
-def test_lists_come_in_pages() -> None:
-    transport = FakeTransport()
-    page = {"items": [{"metadata": {"name": "a"}}], "metadata": {"continue": "more"}}
-    transport.answer("^GET .*/pods", json.dumps(page))
-    transport.answer("continue=more", json.dumps({"items": [{"metadata": {"name": "b"}}], "metadata": {}}))
-    found = asking.pods(cluster(transport), [JobHandle(JOB, "x", "x")])
-    assert [one["metadata"]["name"] for one in found] == ["a", "b"] and transport.runs == 2
 
 
 def test_doctor_names_the_missing_rights() -> None:

@@ -13,7 +13,6 @@ from clustrix_core.transport import Completed
 from clustrix_k8s import names
 from clustrix_k8s.options import K8sOptions
 
-PAGE = 500
 GONE = 404
 FORBIDDEN = 403  # also what a server says that has just begun and does not know its roles yet
 BUSY = (408, 429, 500, 502, 503, 504)  # the server may have done it, or may do it when asked again
@@ -75,26 +74,25 @@ def words(done: Completed) -> str:
 
 
 def pods(cluster: Cluster, handles: Sequence[JobHandle]) -> Sequence[Mapping[str, Any]]:
-    """Return the pods of these jobs, the older first: one question for all, or one a page."""
-    return _listed(cluster, names.core_path(namespace(cluster), "pods"), names.selector(handles))
+    """Return the pods of these jobs, the older first: one question for all, and mostly the answer is here already."""
+    return _items(cluster, f"LOOK {names.core_path(namespace(cluster), 'pods')}", handles)
 
 
 def jobs(cluster: Cluster, handles: Sequence[JobHandle]) -> Sequence[Mapping[str, Any]]:
     """Return the Jobs of these jobs."""
-    return _listed(cluster, names.jobs_path(namespace(cluster)), names.selector(handles))
+    return _items(cluster, f"LIST {names.jobs_path(namespace(cluster))}", handles)
 
 
-def _listed(cluster: Cluster, path: str, selector: str) -> Sequence[Mapping[str, Any]]:
-    found: list[Mapping[str, Any]] = []
-    more = ""
-    while True:
-        answer = ask(cluster, f"GET {path}?{selector}&limit={PAGE}{more}")
-        if not isinstance(answer, dict) or not isinstance(answer.get("items"), list):
-            raise CommandError("the API server's answer is no list", transient=True)
-        found += answer["items"]
-        if not (token := (answer.get("metadata") or {}).get("continue")):
-            return sorted(found, key=lambda one: str(one["metadata"].get("creationTimestamp")))
-        more = f"&continue={token}"
+def left(cluster: Cluster, handles: Sequence[JobHandle]) -> Sequence[Mapping[str, Any]]:
+    """Return the pods that there are this very moment."""
+    return _items(cluster, f"LIST {names.core_path(namespace(cluster), 'pods')}", handles)
+
+
+def _items(cluster: Cluster, command: str, handles: Sequence[JobHandle]) -> Sequence[Mapping[str, Any]]:
+    answer = ask(cluster, command, sorted({handle.job for handle in handles}))
+    if not isinstance(answer, dict) or not isinstance(answer.get("items"), list):
+        raise CommandError("the API server's answer is no list", transient=True)
+    return sorted(answer["items"], key=lambda one: str(one["metadata"].get("creationTimestamp")))
 
 
 def of(handle: JobHandle, found: Sequence[Mapping[str, Any]]) -> dict[int, Mapping[str, Any]]:

@@ -46,7 +46,7 @@ def discard(cluster: Cluster, handles: Sequence[JobHandle]) -> None:
             name = names.objects(replace(handle, round=round, name=_name(handle, round)))[0]
             path = f"{names.jobs_path(namespace)}/{name}"
             asking.ask(cluster, f"DELETE {path}", {"propagationPolicy": "Background"}, missing=True)
-    for pod in asking.pods(cluster, handles) if handles else ():
+    for pod in asking.left(cluster, handles) if handles else ():
         # Its Job is gone; who asks before the server's collector has come by must not find it.
         if any((pod["metadata"].get("labels") or {}).get(names.JOB) == handle.job for handle in handles):
             path = f"{names.core_path(namespace, 'pods')}/{pod['metadata']['name']}"

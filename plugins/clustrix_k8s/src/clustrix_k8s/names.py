@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from urllib.parse import quote
 
 from clustrix_core.model import JobHandle, JobSpec
@@ -35,12 +35,11 @@ def labels(job: JobSpec, task: int | None = None) -> Mapping[str, str]:
     return found if task is None else {**found, TASK: str(task)}
 
 
-def selector(handles: Sequence[JobHandle]) -> str:
-    """Return what finds the objects of these jobs, as a part of a URL."""
+def selector(jobs: Collection[str]) -> str:
+    """Return what finds the objects of these jobs, as a part of a URL; without any, those of all jobs."""
     managed = ",".join(f"{key}={value}" for key, value in MANAGED.items())
-    ids = sorted({handle.job for handle in handles})
-    some = f",{JOB} in ({','.join(ids)})" if len(ids) <= AT_ONCE else ""
-    return f"labelSelector={quote(managed + some)}"
+    some = f" in ({','.join(sorted({*jobs}))})" if 0 < len(jobs) <= AT_ONCE else ""
+    return f"labelSelector={quote(f'{managed},{JOB}{some}')}"
 
 
 def jobs_path(namespace: str) -> str:
