@@ -95,13 +95,16 @@ def _items(cluster: Cluster, command: str, handles: Sequence[JobHandle]) -> Sequ
     return sorted(answer["items"], key=lambda one: str(one["metadata"].get("creationTimestamp")))
 
 
+def owner(one: Mapping[str, Any]) -> str:
+    """Return the id of the job that an object is of."""
+    return str((one["metadata"].get("labels") or {}).get(names.JOB))
+
+
 def of(handle: JobHandle, found: Sequence[Mapping[str, Any]]) -> dict[int, Mapping[str, Any]]:
     """Return those objects that are of one round of a job, by task; of several the latest."""
     mine: dict[int, Mapping[str, Any]] = {}
     for one in found:
         labels = one["metadata"].get("labels") or {}
         if labels.get(names.JOB) == handle.job and labels.get(names.NAME) == handle.name:
-            task = str(labels.get(names.TASK))
-            if task.isdecimal() and int(task) < handle.tasks:
-                mine[int(task)] = one
+            mine.update(dict.fromkeys(names.tasks(one, handle), one))
     return mine

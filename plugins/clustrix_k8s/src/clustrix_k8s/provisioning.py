@@ -16,6 +16,7 @@ from clustrix_k8s import asking, manifest, names, states
 
 PATIENCE = 300.0  # seconds for the image to be pulled, and a node to be found
 PAUSE = 0.2
+INDEXED = {"completionMode": "Indexed", "backoffLimitPerIndex": 0}
 RIGHTS = (
     ("create", "batch", "jobs", ""), ("get", "batch", "jobs", ""), ("list", "batch", "jobs", ""),
     ("patch", "batch", "jobs", ""), ("delete", "batch", "jobs", ""), ("get", "", "pods", ""), ("list", "", "pods", ""),
@@ -42,7 +43,7 @@ def provision(cluster: Cluster) -> Cluster:
             user=str(answer["user"])[:100],
             nodes=(node,) * options.parallelism,
             max_array=options.parallelism,
-            scheduler="Kubernetes",
+            scheduler=manifest.INDEXED if answer["indexed"] else manifest.PLAIN,
             seen=time.time(),
             interpreter=str(answer["interpreter"])[:500],
         )
@@ -125,7 +126,7 @@ def _create(cluster: Cluster, mark: str) -> None:
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": {"name": mark, "labels": labels},
-        "spec": {"backoffLimit": 0, "template": template},
+        "spec": {"backoffLimit": 0, "template": template, "completions": 1, **INDEXED},
     }
     files = {"pod.py": manifest.program().encode(), "worker.tar.gz": bundle.archive()}
     secret = {
@@ -173,7 +174,8 @@ def _answer(pods: Sequence[Mapping[str, Any]], cluster: Cluster) -> Mapping[str,
             if ended and ended.get("exitCode") == 0:
                 answer = json.loads(ended["message"])
                 if {"python", "user", "interpreter"} <= answer.keys():
-                    return dict(answer)
+                    # A server that does not know a field drops it in silence; what its pod is like tells.
+                    return {**answer, "indexed": names.ALONE in (pod["metadata"].get("annotations") or {})}
         except (ValueError, KeyError, AttributeError):
             raise CommandError("the first contact failed: a pod's answer is damaged", transient=True) from None
         _insist(states.of_pod(pod, _handle(""), cluster.options.image_patience_seconds), pod, cluster)

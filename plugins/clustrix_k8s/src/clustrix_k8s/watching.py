@@ -32,7 +32,7 @@ Open = Callable[[str, float], Any]
 class Picture:
     """The objects behind one path, such as the pods of a namespace. Thread-safe.
 
-    ``ask`` makes a request, ``open`` begins an answer that goes on: path and seconds without a byte until it is given up.
+    ``ask`` makes a request; ``open`` begins an answer that goes on, and is given up after so many seconds of silence.
     """
 
     def __init__(self, path: str, ask: Ask, open: Open) -> None:
