@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
+import json
 import ssl
 import threading
 import time
@@ -15,7 +15,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import json
 import pytest
 
 from clustrix import cluster
@@ -24,6 +23,7 @@ from clustrix_core.api import session
 from clustrix_core.config import ClusterConfig
 from clustrix_core.errors import ClustrixError, ConfigError, JobFailed, JobTimeout, StagingError, SubmitRejected
 from clustrix_core.model import JobState
+from clustrix_core.resources import Resources
 from tests.testbeds.kubernetes import HERE, KubernetesBed
 
 PATIENCE = 100.0
@@ -240,9 +240,7 @@ class Reviewer(BaseHTTPRequestHandler):
 
 
 @pytest.mark.parametrize(("label", "kind"), [("clustrix/job", SubmitRejected), ("clustrix/probe", StagingError)])
-def test_a_policy_that_refuses(
-    use: Use, refused: Callable[[str], None], label: str, kind: type[ClustrixError]
-) -> None:
+def test_a_policy_that_refuses(use: Use, refused: Callable[[str], None], label: str, kind: type[ClustrixError]) -> None:
     use()
     refused(label)
     with pytest.raises(kind, match=r'webhook "policy.clustrix.example" denied.*cost centre is missing') as error:
@@ -299,25 +297,27 @@ def thousandths(text: str) -> int:
     return int(text[:-1]) if text.endswith("m") else int(text) * 1000
 
 
-def test_nothing_is_left_in_the_namespace(use: Use, bed: KubernetesBed, client: Callable[..., str]) -> None:
+@pytest.fixture
+def there(use: Use) -> ClusterConfig:
+    return use()
+
+
+def test_nothing_is_left_in_the_namespace(there: ClusterConfig, bed: KubernetesBed, client: Callable[..., str]) -> None:
     """After `clustrix clean` and release there is nothing of ours: no pod, no Job, no Secret."""
-    use()
 
     @cluster
     def die() -> None:
         raise ValueError("on purpose")
 
-    assert list(sleep.map([0] * 8)) and len(sleep(0))
+    assert len([*sleep.map([0] * 8)]) == 8 and sleep(0)
     with pytest.raises(ValueError, match="on purpose"):
         die()
-    assert left(bed), "what failed stays for a look at it"
     session.close()
-    client("clean", "--all", "--yes")
+    assert left(bed), "what failed stays for a look at it, and the worker for the next call"
+    client("-m", "clustrix", "clean", "--yes")
     eventually(lambda: not [one for one in left(bed) if "clustrix/job" in one["metadata"]["labels"]])
-    from clustrix_core.dispatch import Dispatch
-    from clustrix_core.plugins import Plugins
     engine = session.engine()
-    engine.dispatch.release(engine.places.cluster("k8s"))
+    engine.dispatch.release(engine.places.cluster(there, Resources()))
     eventually(lambda: not left(bed))
 
 

@@ -16,6 +16,11 @@ from clustrix_k8s.options import K8sOptions
 GONE = 404
 FORBIDDEN = 403  # also what a server says that has just begun and does not know its roles yet
 BUSY = (408, 429, 500, 502, 503, 504)  # the server may have done it, or may do it when asked again
+HINTS = {  # by what is part of the server's words
+    "exceeded quota": "The namespace's quota is used up: wait for other jobs, or ask the cluster's administrator.",
+    "failed quota": "The namespace's quota wants to know this of each pod: set memory= and cores=, or pod_template:.",
+    "admission webhook": "A policy of the cluster: what it asks for can be laid over the pods by pod_template:.",
+}
 
 
 def namespace(cluster: Cluster) -> str:
@@ -56,8 +61,27 @@ def refusal(command: str, done: Completed) -> CommandError:
         returncode=done.returncode,
         stderr=done.error,
         transient=done.returncode in (*BUSY, FORBIDDEN) or done.returncode < 400,
-        hint="`clustrix doctor` says which rights are missing." if done.returncode == FORBIDDEN else None,
+        hint=hint(done),
     )
+
+
+def hint(done: Completed) -> str | None:
+    """Return what to do about a refusal."""
+    said = words(done)
+    for part, advice in HINTS.items():
+        if part in said:
+            return advice
+    return "`clustrix doctor` says which rights are missing." if done.returncode == FORBIDDEN else None
+
+
+def perhaps(cluster: Cluster, command: str) -> Sequence[Mapping[str, Any]]:
+    """Return what a list holds that not everybody may see; nothing where it cannot be had."""
+    done = cluster.transport.run(command)
+    try:
+        items = json.loads(done.stdout)["items"] if done.returncode == 0 else []
+        return [one for one in items if isinstance(one["metadata"], dict)]
+    except (ValueError, KeyError, TypeError):
+        return []
 
 
 def begins(cluster: Cluster, done: Completed) -> bool:

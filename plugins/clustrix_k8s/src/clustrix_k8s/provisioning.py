@@ -6,23 +6,17 @@ import base64
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from clustrix_core import bundle
-from clustrix_core.errors import ClustrixError, CommandError, ConfigError, StagingError, TransportError
-from clustrix_core.model import Cluster, JobHandle, Node, Problem, Site
+from clustrix_core.errors import CommandError, ConfigError, StagingError, TransportError
+from clustrix_core.model import Cluster, JobHandle, Node, Site
 from clustrix_k8s import asking, manifest, names, states
 
 PATIENCE = 300.0  # seconds for the image to be pulled, and a node to be found
 PAUSE = 0.2
 INDEXED = {"completionMode": "Indexed", "backoffLimitPerIndex": 0}
-RIGHTS = (
-    ("create", "batch", "jobs", ""), ("get", "batch", "jobs", ""), ("list", "batch", "jobs", ""),
-    ("patch", "batch", "jobs", ""), ("delete", "batch", "jobs", ""), ("get", "", "pods", ""), ("list", "", "pods", ""),
-    ("delete", "", "pods", ""), ("get", "", "pods", "log"), ("create", "", "pods", "exec"), ("get", "", "pods", "exec"),
-    ("create", "", "secrets", ""), ("get", "", "secrets", ""), ("delete", "", "secrets", ""),
-)  # fmt: skip
 
 
 def provision(cluster: Cluster) -> Cluster:
@@ -57,35 +51,6 @@ def release(cluster: Cluster) -> None:
     worker = f"{names.core_path(namespace, 'secrets')}/{manifest.worker_name(bundle.digest())}"
     asking.ask(cluster, f"DELETE {worker}", policy, missing=True)
     asking.ask(cluster, f"DELETE {names.jobs_path(namespace)}/{_mark(cluster)}", policy, missing=True)
-
-
-def check(cluster: Cluster) -> Sequence[Problem]:
-    """Return which rights are missing, and why no pod runs."""
-    missing = list(_missing(cluster))
-    if missing:
-        return [
-            Problem(
-                "error",
-                f"you may not {', '.join(missing)} in the namespace {asking.namespace(cluster)}",
-                "Ask the cluster's administrator for a Role as docs/tutorials/kubernetes.md shows it.",
-            )
-        ]
-    try:
-        provision(cluster)
-    except TransportError:
-        raise
-    except ClustrixError as error:
-        return [Problem("error", str(error.args[0]), error.hint or "")]
-    return []
-
-
-def _missing(cluster: Cluster) -> Iterator[str]:
-    path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
-    for verb, group, resource, part in RIGHTS:
-        asked = {"namespace": asking.namespace(cluster), "verb": verb, "group": group, "resource": resource}
-        review = {"spec": {"resourceAttributes": {**asked, "subresource": part}}}
-        if not asking.ask(cluster, f"POST {path}", review)["status"].get("allowed"):
-            yield f"{verb} {resource}" + (f"/{part}" if part else "")
 
 
 def _mark(cluster: Cluster) -> str:
@@ -146,7 +111,7 @@ def _create(cluster: Cluster, mark: str) -> None:
         raise StagingError(
             f"the worker could not be put into the namespace {namespace}: {asking.words(done)}",
             returncode=done.returncode,
-            hint="`clustrix doctor` says which rights are missing.",
+            hint=asking.hint(done),
         )
 
 

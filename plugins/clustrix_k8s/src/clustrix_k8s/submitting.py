@@ -47,7 +47,7 @@ def submit(job: JobSpec, script: str, cluster: Cluster) -> JobHandle:
         raise TransportError(f"the API server did not take the job, or did and said otherwise: {asking.words(done)}")
     raise SubmitRejected(
         f"Kubernetes refused the job: {asking.words(done)}",
-        hint="`clustrix doctor` says which rights are missing." if done.returncode == asking.FORBIDDEN else None,
+        hint=asking.hint(done),
     )
 
 
