@@ -1,4 +1,4 @@
-"""How jobs end on Kubernetes, each end provoked in a namespace of its own: who uses the bed meanwhile is not touched."""
+"""How jobs end on Kubernetes, each end provoked in a namespace of its own, so that nobody else meets it."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def pods(bed: KubernetesBed, job: Any) -> list[Any]:
 
 def test_a_deadline_of_the_server(use: Use) -> None:
     use(pod_template={"spec": {"activeDeadlineSeconds": 8}})
-    with pytest.raises(JobTimeout, match="DeadlineExceeded|active on the node longer"):
+    with pytest.raises(JobTimeout, match=r"DeadlineExceeded|active on the node longer"):
         sleep(300)
 
 
@@ -314,7 +314,7 @@ def test_nothing_is_left_in_the_namespace(there: ClusterConfig, bed: KubernetesB
         die()
     session.close()
     assert left(bed), "what failed stays for a look at it, and the worker for the next call"
-    client("-m", "clustrix", "clean", "--yes")
+    client("-m", "clustrix_core.cli", "clean", "--yes")
     eventually(lambda: not [one for one in left(bed) if "clustrix/job" in one["metadata"]["labels"]])
     engine = session.engine()
     engine.dispatch.release(engine.places.cluster(there, Resources()))

@@ -262,7 +262,7 @@ def test_an_index_is_a_task() -> None:
 
 @pytest.mark.parametrize("kept", [True, False])
 def test_what_the_first_contact_says_of_indexes(kept: bool) -> None:
-    """The pod that answers is of such a Job: a server that has dropped a field shows it by what the pod is like."""
+
     transport = FakeTransport()
     ended = {"exitCode": 0, "message": json.dumps({"python": [3, 11], "user": "a", "interpreter": "x"})}
     status = {"containerStatuses": [{"name": "task", "state": {"terminated": ended}}]}
