@@ -57,25 +57,25 @@ def running(job: Any) -> Any:
     return job
 
 
-def test_what_one_job_costs(front: Front, record_property: Any) -> None:
+def test_what_one_job_costs(front: Front) -> None:
     """Creating it is three requests (is the worker there? a Job, a Secret), removing it four. Between them is no
     look that costs one: not with the seconds that it runs, either."""
     settled(front)
     front.asked.clear()
     assert double(2, 6) == 4
     asked = settled(front)
-    record_property("requests", asked)
+    print(asked)
     assert asked["create"] == 2 and asked["get"] == 1 and asked.get("watch", 0) <= 1, asked
     assert asked["list"] <= 5 and asked["delete"] <= 2 and asked.get("exec", 0) <= 2, asked
     assert sum(asked.values()) <= 12, asked
 
 
-def test_what_a_map_of_1000_calls_costs(front: Front, record_property: Any) -> None:
+def test_what_a_map_of_1000_calls_costs(front: Front) -> None:
     settled(front)
     front.asked.clear()
     assert list(double.map(range(1000))) == [2 * number for number in range(1000)]
     asked = settled(front)
-    record_property("requests", asked)
+    print(asked)
     assert asked["create"] == 3 and asked["get"] == 1, asked
     assert sum(asked.values()) <= 25, asked
 
@@ -109,3 +109,28 @@ def test_a_version_that_the_server_has_forgotten(front: Front) -> None:
     front.asked.clear()
     front.cut()
     assert job.result(PATIENCE) == 6
+
+
+@pytest.mark.timeout(400)
+def test_ten_thousand_tiny_calls(front: Front) -> None:
+    """All results, each in its place, and each call was run once: a process counts its calls, and no number is missing
+    among the values that came."""
+
+    @cluster
+    def told(number: int) -> tuple[int, str, int]:
+        import os
+
+        count = int(os.environ.get("COUNT_OF_CALLS", "0")) + 1
+        os.environ["COUNT_OF_CALLS"] = str(count)
+        return number * number, f"{os.uname().nodename} {os.getpid()}", count
+
+    begun = time.monotonic()
+    found = list(told.map(range(10_000)))
+    took = time.monotonic() - begun
+    print(f"{took:.1f} s", dict(front.asked))
+    assert [square for square, _, _ in found] == [number * number for number in range(10_000)]
+    counts: dict[str, list[int]] = {}
+    for _, process, count in found:
+        counts.setdefault(process, []).append(count)
+    assert len(counts) == 2 and all(sorted(one) == [*range(1, len(one) + 1)] for one in counts.values())
+    assert took < 240

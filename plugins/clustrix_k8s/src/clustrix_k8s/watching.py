@@ -8,6 +8,7 @@ be right about outages.
 from __future__ import annotations
 
 import json
+import logging
 import socket
 import threading
 import time
@@ -17,6 +18,8 @@ from typing import Any
 
 from clustrix_core.transport import Completed
 from clustrix_k8s import names
+
+_log = logging.getLogger("clustrix.k8s")
 
 PAGE = 500
 PERIOD = 60  # seconds after which the server ends a stream: then another one begins, if anybody has looked meanwhile
@@ -183,8 +186,8 @@ class Watch:
                     self._take(json.loads(line))
                 if time.monotonic() - self._asked > PERIOD or self.over or not self._begin():
                     break
-        except Exception:  # whatever it is: the next look is a list, and says it
-            pass
+        except Exception as error:  # whatever it is: the next look is a list, and says it
+            _log.info("the watch of %s has ended: %r", self._path, error)
         finally:
             self.over = True
             self._response.close()
