@@ -12,7 +12,7 @@ import pytest
 from clustrix_core import bundle
 from clustrix_core.config import ClusterConfig
 from clustrix_core.errors import ConfigError
-from clustrix_core.model import BackendInfo, Cluster, JobSpec
+from clustrix_core.model import BackendInfo, Cluster, JobSpec, Site
 from clustrix_core.plugins import Plugins
 from clustrix_core.testing import BackendContract
 from clustrix_core.testing.contract.bench import Bench
@@ -45,7 +45,10 @@ class TestKubernetes(BackendContract):
 
     def scripts(self, info: BackendInfo) -> Mapping[str, tuple[JobSpec, Cluster]]:
         # Pods share no files, so no job takes another one's value.
-        return {name: case for name, case in super().scripts(info).items() if name != "after"}
+        cases = {name: case for name, case in super().scripts(info).items() if name != "after"}
+        job, cluster = cases["array"]
+        newer = Site(cluster.work_dir, (3, 11), scheduler=manifest.INDEXED)
+        return {**cases, "indexed": (job, cluster.at(newer))}
 
     def render(self, plugins: Plugins, job: JobSpec, cluster: Cluster) -> str:
         # This name changes with each version, as that of the worker's directory does.

@@ -28,9 +28,9 @@ def describe_backend() -> BackendInfo:
 
 @hookimpl
 def check(cluster: Cluster) -> Sequence[Problem]:
-    from clustrix_k8s import provisioning
+    from clustrix_k8s import doctor
 
-    return provisioning.check(cluster)
+    return doctor.check(cluster)
 
 
 @hookimpl

@@ -42,22 +42,18 @@ def fetch(handles: Sequence[JobHandle], into: Path, cluster: Cluster) -> Mapping
 
 def discard(cluster: Cluster, handles: Sequence[JobHandle]) -> None:
     """Remove the objects of jobs; the first of each owns the rest."""
-    namespace = asking.namespace(cluster)
-    for handle in handles:
-        for round in range(handle.round + 1):
-            name = names.objects(replace(handle, round=round, name=_name(handle, round)))[0]
-            path = f"{names.jobs_path(namespace)}/{name}"
+    if not handles:
+        return
+    namespace, ids = asking.namespace(cluster), {handle.job for handle in handles}
+    for one in asking.jobs(cluster, handles):  # of all rounds, whatever they were called
+        if asking.owner(one) in ids and not one["metadata"].get("ownerReferences"):
+            path = f"{names.jobs_path(namespace)}/{one['metadata']['name']}"
             asking.ask(cluster, f"DELETE {path}", {"propagationPolicy": "Background"}, missing=True)
-    for pod in asking.pods(cluster, handles) if handles else ():
+    for pod in asking.left(cluster, handles):
         # Its Job is gone; who asks before the server's collector has come by must not find it.
-        if any((pod["metadata"].get("labels") or {}).get(names.JOB) == handle.job for handle in handles):
+        if asking.owner(pod) in ids:
             path = f"{names.core_path(namespace, 'pods')}/{pod['metadata']['name']}"
             asking.ask(cluster, f"DELETE {path}", {"gracePeriodSeconds": 5}, missing=True)
-
-
-def _name(handle: JobHandle, round: int) -> str:
-    plain = handle.name.removesuffix(f"-r{handle.round}") if handle.round else handle.name
-    return plain + (f"-r{round}" if round else "")
 
 
 def _joined(all: Sequence[Fetched]) -> Fetched:

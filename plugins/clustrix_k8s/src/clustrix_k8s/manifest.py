@@ -23,7 +23,10 @@ SENT, SHARING = f"{IN}/worker/pod.py", "sharing.py"  # the programs of pods
 LACKS = ("nodes", "partition", "account", "qos", "constraint", "exclusive")
 KEEPER_CPU = 10  # thousandths of a core
 KEEPER = {"requests": {"cpu": f"{KEEPER_CPU}m", "memory": "32Mi"}, "limits": {"memory": "128Mi"}}
+PLAIN, INDEXED = "Kubernetes", "Kubernetes with Indexed Jobs"  # what the first contact says that there is
 SLACK = 60  # seconds on top of walltime and pick-up before the server ends a pod that does not end by itself
+
+TASK = "$(CLUSTRIX_POD_TASK)"  # in a command the server puts the variable's value there
 
 SCRIPT = batch.Dialect(
     name="Kubernetes",
@@ -62,8 +65,14 @@ def render(job: JobSpec, cluster: Cluster) -> str:
         "metadata": _metadata(names.base(job), names.labels(job), cluster.options),
         "stringData": {f"job-{job.round}.sh": script},
     }
-    jobs = [_job(job, cluster, task, name) for task, name in enumerate(names.objects(job))]
+    jobs = [_job(job, cluster, task) for task in ([None] if is_indexed(job, cluster) else range(job.tasks))]
     return text([*jobs, secret])
+
+
+def is_indexed(job: JobSpec, cluster: Cluster) -> bool:
+    """Return whether the tasks of a job are the indexes of one Job: where the first contact has seen that they can be,
+    and that one which fails does not end the others."""
+    return job.tasks > 1 and cluster.site is not None and cluster.site.scheduler == INDEXED
 
 
 def _refuse(job: JobSpec, cluster: Cluster) -> None:
@@ -111,15 +120,19 @@ def work(cluster: Cluster) -> str:
     return f"{mount(cluster)}/work"
 
 
-def _job(job: JobSpec, cluster: Cluster, task: int, name: str) -> dict[str, Any]:
+def _job(job: JobSpec, cluster: Cluster, task: int | None) -> dict[str, Any]:
+    """Return the Job of a task; ``task`` None: that of all."""
     options: K8sOptions = cluster.options
     labels = dict(names.labels(job, task))
     # Kubernetes knows no order of jobs: one that comes after others has no pod until somebody sees that they are over.
     later = {names.AFTER: " ".join(sorted(job.after))} if any(job.after.values()) else {}
+    name, count = names.objects(job, indexed=task is None)[task or 0], job.tasks if task is None else 1
+    # Whether a call is tried again is decided by its retries.
+    once = {"backoffLimit": 0} if task is not None else {"completionMode": "Indexed", "backoffLimitPerIndex": 0}
     spec: dict[str, Any] = {
-        "backoffLimit": 0,  # whether a call is tried again is decided by its retries
-        "parallelism": 0 if later else 1,
-        "completions": 1,
+        **once,
+        "parallelism": 0 if later else count,
+        "completions": count,
         "template": merged({"metadata": {"labels": labels}, "spec": _pod(job, cluster, task)}, options.pod_template),
     }
     if options.ttl_seconds_after_finished is not None:
@@ -135,17 +148,17 @@ def _job(job: JobSpec, cluster: Cluster, task: int, name: str) -> dict[str, Any]
     }
 
 
-def _pod(job: JobSpec, cluster: Cluster, task: int) -> dict[str, Any]:
+def _pod(job: JobSpec, cluster: Cluster, task: int | None) -> dict[str, Any]:
     options: K8sOptions = cluster.options
-    here = [job.id, job.round, task, job.tasks, job.width, bundle.digest(), job.walltime or 0]
+    here = [job.id, job.round, TASK if task is None else task, job.tasks, job.width, bundle.digest(), job.walltime or 0]
     limits, cores = _limits(job, options), job.resources.cores * job.width
     asked = {
-        "env": [{"name": "CLUSTRIX_POD_TASK", "value": str(task)}],
+        "env": [{"name": "CLUSTRIX_POD_TASK", **_number(task)}],
         # Together with the keeper, or the door, it asks for what the job does: a node of so many cores can hold it.
         "resources": {"requests": {**limits, "cpu": f"{cores * 1000 - KEEPER_CPU}m"}, "limits": limits},
     }
     if options.claim:
-        own, wait = _sharing(job, cluster, asked, task), SLACK
+        own, wait = _sharing(job, cluster, asked, here[2]), SLACK
     else:
         own, wait = _alone(job, cluster, asked, here), options.pick_up_seconds + SLACK
     deadline = {"activeDeadlineSeconds": job.walltime + wait} if job.walltime else {}
@@ -173,6 +186,11 @@ def _sharing(job: JobSpec, cluster: Cluster, asked: Mapping[str, Any], number: o
     task["volumeMounts"] = [one for one in task["volumeMounts"] if one["name"] != "worker"]
     script = {"name": "job", "secret": {"secretName": names.base(job)}}
     return {"containers": [{**task, **asked}], "volumes": [room(cluster.options), script]}
+
+
+def _number(task: int | None) -> dict[str, Any]:
+    field = {"fieldPath": f"metadata.annotations['{names.INDEX}']"}
+    return {"valueFrom": {"fieldRef": field}} if task is None else {"value": str(task)}
 
 
 def _rounds(job: JobSpec) -> Sequence[str]:
@@ -216,7 +234,7 @@ def container(name: str, cluster: Cluster, words: Sequence[str], place: str = SE
         "name": name,
         "image": cluster.options.image,
         # The server expands $(NAME) in a command.
-        "command": [word.replace("$", "$$") for word in [*python, place, *words]],
+        "command": [word if word == TASK else word.replace("$", "$$") for word in [*python, place, *words]],
         "volumeMounts": [
             {"name": volume, "mountPath": path, **({"readOnly": True} if fixed else {})}
             for volume, path, fixed in mounts

@@ -6,23 +6,18 @@ import base64
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from clustrix_core import batch, bundle
-from clustrix_core.errors import ClustrixError, CommandError, ConfigError, StagingError, TransportError
-from clustrix_core.model import Cluster, JobHandle, Node, Problem, Site
+from clustrix_core.errors import CommandError, ConfigError, StagingError, TransportError
+from clustrix_core.model import Cluster, JobHandle, Node, Site
 from clustrix_k8s import asking, documents, door, manifest, names, states
 
 PATIENCE = 300.0  # seconds for the image to be pulled, and a node to be found
 PAUSE = 0.2
-RIGHTS = (
-    ("create", "batch", "jobs", ""), ("get", "batch", "jobs", ""), ("list", "batch", "jobs", ""),
-    ("patch", "batch", "jobs", ""), ("delete", "batch", "jobs", ""), ("get", "", "pods", ""), ("list", "", "pods", ""),
-    ("delete", "", "pods", ""), ("get", "", "pods", "log"), ("create", "", "pods", "exec"), ("get", "", "pods", "exec"),
-    ("create", "", "secrets", ""), ("get", "", "secrets", ""), ("delete", "", "secrets", ""),
-)  # fmt: skip
+INDEXED = {"completionMode": "Indexed", "backoffLimitPerIndex": 0}
 
 
 def provision(cluster: Cluster) -> Cluster:
@@ -40,6 +35,7 @@ def provision(cluster: Cluster) -> Cluster:
         work_dir=manifest.work(cluster),
         python=(int(answer["python"][0]), int(answer["python"][1])),
         user=str(answer["user"])[:100],
+        scheduler=manifest.INDEXED if answer["indexed"] else manifest.PLAIN,
         seen=time.time(),
         interpreter=str(answer["interpreter"])[:500],
     )
@@ -50,13 +46,13 @@ def _on_volume(cluster: Cluster) -> Cluster:
     """Put the worker onto the volume that pods share, and ask the door's Python: as on any cluster with a login."""
     found = batch.provision(manifest.SCRIPT, replace(cluster, work_dir=manifest.work(cluster), site=None)).site
     assert found is not None
-    return _with_room(cluster, found)
+    return _with_room(cluster, replace(found, scheduler=manifest.PLAIN))
 
 
 def _with_room(cluster: Cluster, site: Site) -> Cluster:
     most = cluster.options.parallelism
     nodes = (Node(cluster.resources.cores),) * most
-    return cluster.at(replace(site, nodes=nodes, max_array=most, scheduler="Kubernetes"))
+    return cluster.at(replace(site, nodes=nodes, max_array=most))
 
 
 def release(cluster: Cluster) -> None:
@@ -68,35 +64,6 @@ def release(cluster: Cluster) -> None:
     worker = f"{names.core_path(namespace, 'secrets')}/{manifest.worker_name(bundle.digest())}"
     asking.ask(cluster, f"DELETE {worker}", policy, missing=True)
     asking.ask(cluster, f"DELETE {names.jobs_path(namespace)}/{_mark(cluster)}", policy, missing=True)
-
-
-def check(cluster: Cluster) -> Sequence[Problem]:
-    """Return which rights are missing, and why no pod runs."""
-    missing = list(_missing(cluster))
-    if missing:
-        return [
-            Problem(
-                "error",
-                f"you may not {', '.join(missing)} in the namespace {asking.namespace(cluster)}",
-                "Ask the cluster's administrator for a Role as docs/tutorials/kubernetes.md shows it.",
-            )
-        ]
-    try:
-        provision(cluster)
-    except TransportError:
-        raise
-    except ClustrixError as error:
-        return [Problem("error", str(error.args[0]), error.hint or "")]
-    return []
-
-
-def _missing(cluster: Cluster) -> Iterator[str]:
-    path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
-    for verb, group, resource, part in RIGHTS:
-        asked = {"namespace": asking.namespace(cluster), "verb": verb, "group": group, "resource": resource}
-        review = {"spec": {"resourceAttributes": {**asked, "subresource": part}}}
-        if not asking.ask(cluster, f"POST {path}", review)["status"].get("allowed"):
-            yield f"{verb} {resource}" + (f"/{part}" if part else "")
 
 
 def _mark(cluster: Cluster) -> str:
@@ -134,7 +101,7 @@ def _create(cluster: Cluster, mark: str) -> None:
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": {"name": mark, "labels": labels},
-        "spec": {"backoffLimit": 0, "template": template},
+        "spec": {"backoffLimit": 0, "template": template, "completions": 1, **INDEXED},
     }
     files = {"pod.py": manifest.program().encode(), "worker.tar.gz": bundle.archive()}
     secret = {
@@ -154,7 +121,7 @@ def _create(cluster: Cluster, mark: str) -> None:
         raise StagingError(
             f"the worker could not be put into the namespace {namespace}: {asking.words(done)}",
             returncode=done.returncode,
-            hint="`clustrix doctor` says which rights are missing.",
+            hint=asking.hint(done),
         )
 
 
@@ -182,7 +149,8 @@ def _answer(pods: Sequence[Mapping[str, Any]], cluster: Cluster) -> Mapping[str,
             if ended and ended.get("exitCode") == 0:
                 answer = json.loads(ended["message"])
                 if {"python", "user", "interpreter"} <= answer.keys():
-                    return dict(answer)
+                    # A server that does not know a field drops it in silence; what its pod is like tells.
+                    return {**answer, "indexed": names.ALONE in (pod["metadata"].get("annotations") or {})}
         except (ValueError, KeyError, AttributeError):
             raise CommandError("the first contact failed: a pod's answer is damaged", transient=True) from None
         _insist(states.of_pod(pod, _handle(""), cluster.options.image_patience_seconds), pod, cluster)

@@ -19,6 +19,7 @@ NEVER = (
     "RunContainerError",
 )
 PERHAPS = ("ImagePullBackOff", "ErrImagePull", "RegistryUnavailable")
+NO_POD = "no pod has been made for it yet"
 KILLED = (137, 143)  # exit codes of who was told to end, or made to
 OWN_LIMIT = ("exceeds the", "exceeded its", "Usage of EmptyDir")
 
@@ -74,7 +75,7 @@ def of_job(job: Mapping[str, Any] | None) -> TaskStatus | None:
             return TaskStatus(state, reason, message)
         if condition.get("type") == "Complete":
             return TaskStatus(JobState.SUCCEEDED, "Complete")
-    return TaskStatus(JobState.PENDING, "Pending", "no pod has been made for it yet")
+    return TaskStatus(JobState.PENDING, "Pending", NO_POD)
 
 
 def is_over(job: Mapping[str, Any]) -> bool:

@@ -52,7 +52,7 @@ def accepted(job: JobSpec, done: Completed, cluster: Cluster) -> JobHandle:
         raise TransportError(f"the API server did not take the job, or did and said otherwise: {asking.words(done)}")
     raise SubmitRejected(
         f"Kubernetes refused the job: {asking.words(done)}",
-        hint="`clustrix doctor` says which rights are missing." if done.returncode == asking.FORBIDDEN else None,
+        hint=asking.hint(done),
     )
 
 
@@ -62,15 +62,16 @@ def find(job: JobSpec, cluster: Cluster) -> JobHandle | None:
     One whose submission broke off is removed: its payload is missing.
     """
     namespace = asking.namespace(cluster)
-    jobs, first = names.jobs_path(namespace), names.objects(job)[0]
-    made = asking.ask(cluster, f"GET {jobs}/{first}", missing=True)
-    if made is None or made["metadata"].get("deletionTimestamp"):
-        return None
-    last = f"{jobs}/{names.objects(job)[-1]}"
-    payload = f"{names.core_path(namespace, 'secrets')}/{names.base(job)}"
-    if all(asking.ask(cluster, f"GET {one}", missing=True) is not None for one in {payload, last}):
-        return _handle(job, made)
-    asking.ask(cluster, f"DELETE {jobs}/{first}", {"propagationPolicy": "Background"}, missing=True)
+    jobs = names.jobs_path(namespace)
+    for found in [names.objects(job, indexed=True), names.objects(job, indexed=False)][: 2 if job.tasks > 1 else 1]:
+        made = asking.ask(cluster, f"GET {jobs}/{found[0]}", missing=True)
+        if made is None or made["metadata"].get("deletionTimestamp"):
+            continue
+        payload = f"{names.core_path(namespace, 'secrets')}/{names.base(job)}"
+        needed = {payload, f"{jobs}/{found[-1]}"}
+        if all(asking.ask(cluster, f"GET {one}", missing=True) is not None for one in needed):
+            return _handle(job, made)
+        asking.ask(cluster, f"DELETE {jobs}/{found[0]}", {"propagationPolicy": "Background"}, missing=True)
     return None
 
 
