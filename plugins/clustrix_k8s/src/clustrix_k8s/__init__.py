@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,28 @@ def connect(options: Any) -> Transport:
     return Api(options)
 
 
+class Data:
+    """Where data of jobs goes that is too large for the API server."""
+
+    def send(
+        self, files: Mapping[str, Path], cluster: Cluster, arrived: Callable[[str], None], going: Callable[[], None]
+    ) -> None:
+        """Send it into the object store: only a cluster with one ever misses any."""
+        from clustrix_k8s import store
+
+        store.send(files, cluster, arrived, going)
+
+    def collect(self, cluster: Cluster) -> None:
+        """Remove from the object store what no job needs; without one there is nothing to remove."""
+        from clustrix_k8s import store
+
+        if cluster.options.store:
+            store.collect(cluster)
+
+
 @hookimpl
 def describe_backend() -> BackendInfo:
-    return BackendInfo("k8s", K8sOptions, "Kubernetes, by its API", lacks=LACKS, connect=connect)
+    return BackendInfo("k8s", K8sOptions, "Kubernetes, by its API", lacks=LACKS, connect=connect, blobs=Data())
 
 
 @hookimpl

@@ -127,7 +127,7 @@ def _create(cluster: Cluster, mark: str) -> None:
         "metadata": {"name": mark, "labels": labels},
         "spec": {"backoffLimit": 0, "template": template},
     }
-    files = {"pod.py": manifest.program().encode(), "worker.tar.gz": bundle.archive()}
+    files = {**manifest.program(), "worker.tar.gz": bundle.archive()}
     secret = {
         "apiVersion": "v1",
         "kind": "Secret",

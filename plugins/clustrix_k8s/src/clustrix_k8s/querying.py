@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from clustrix_core.model import Cluster, JobHandle, JobState, JobStatus, TaskStatus
-from clustrix_k8s import asking, names, states
+from clustrix_k8s import asking, names, shelving, states
 
 Objects = Sequence[Mapping[str, Any]]
 
@@ -21,6 +21,8 @@ def status(handles: Sequence[JobHandle], cluster: Cluster) -> Mapping[str, JobSt
         jobs = asking.jobs(cluster, handles)
         for handle, found in known.items():
             found.update(_by_jobs(handle, pods, jobs, found))
+    for handle, found in known.items():
+        found.update(shelving.checked(handle, found, asking.of(handle, pods), cluster))
     _end_hopeless([handle for handle, found in known.items() if _hopeless(found)], cluster)
     return {handle.job: JobStatus.of(found, handle.tasks) for handle, found in known.items()}
 
