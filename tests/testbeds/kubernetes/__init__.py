@@ -36,6 +36,7 @@ class KubernetesBed:
     stranger: str = "eve"
     image: str = "testbed.local/python:1"
     nodes: tuple[str, ...] = NODES
+    services: str = "10.88.0.1"  # an address of this machine that pods reach
 
     @property
     def kubeconfig(self) -> Path:
