@@ -155,7 +155,7 @@ def test_a_store_that_is_away_for_a_while(shop: str, server: S3) -> None:
     time.sleep(10)
     assert not job.done()
     server.network.open()
-    host, data = job.result(PATIENCE)
+    _, data = job.result(PATIENCE)
     assert len(data) == 20_000 and "the object store does not answer, trying again" in job.logs()
     assert digest(os.urandom(2 * MB))
 
@@ -190,7 +190,7 @@ def test_values_that_nobody_asks_for_stay_there(shop: str, server: S3) -> None:
 
 def test_a_bucket_that_is_not_there(server: S3, there: Callable[..., ClusterConfig]) -> None:
     there(**{**server.options(), "store": "s3://no-such-bucket/bed"}, **LIGHT)
-    with pytest.raises(ClustrixError, match="no-such-bucket.*refuses") as error:
+    with pytest.raises(ClustrixError, match=r"no-such-bucket.*refuses") as error:
         digest(os.urandom(2 * MB))
     assert "store_options" in str(error.value)
 
@@ -198,7 +198,7 @@ def test_a_bucket_that_is_not_there(server: S3, there: Callable[..., ClusterConf
 def test_a_login_that_the_store_does_not_know(k8s_bed: KubernetesBed, there: Callable[..., ClusterConfig]) -> None:
     with s3(k8s_bed.services, strict=True) as stranger:
         there(**stranger.options(), **LIGHT)
-        with pytest.raises(ClustrixError, match="refuses|no login") as error:
+        with pytest.raises(ClustrixError, match=r"refuses|no login") as error:
             digest(os.urandom(2 * MB))
         assert "store_options" in str(error.value)
 
