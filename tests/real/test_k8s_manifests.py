@@ -15,7 +15,7 @@ from kubernetes import client
 from clustrix_core.model import Cluster, JobSpec, Site
 from clustrix_core.resources import Resources
 from clustrix_core.testing import FakeTransport
-from clustrix_k8s import doctor, manifest
+from clustrix_k8s import doctor, documents, manifest
 from clustrix_k8s.options import K8sOptions
 from tests.real.test_docs import ROOT
 from tests.testbeds.kubernetes import KubernetesBed

@@ -120,7 +120,7 @@ def test_files_come_out_as_they_went_in(tmp_path: Path, monkeypatch: pytest.Monk
     sent = tmp_path / "in/job"
     sent.mkdir(parents=True)
     secret = {"metadata": {"name": "s"}, "stringData": {"job-0.sh": "true"}}
-    for filled in submitting._filled(spec(files=files), secret):
+    for filled in submitting._filled(secret, files):
         assert sum(len(base64.b64decode(data)) for data in filled["data"].values()) <= submitting.PART
         for name, data in filled["data"].items():
             (sent / name).write_bytes(base64.b64decode(data))
@@ -140,7 +140,7 @@ def test_too_much_is_refused(tmp_path: Path) -> None:
         file.truncate(submitting.PART * submitting.MOST + 1)
     secret = {"metadata": {"name": "s"}, "stringData": {}}
     with pytest.raises(StagingError, match="fit into Secrets"):
-        list(submitting._filled(spec(files={"payload": payload}), secret))
+        list(submitting._filled(secret, {"payload": payload}))
 
 
 @pytest.mark.parametrize(

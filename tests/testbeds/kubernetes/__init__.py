@@ -39,6 +39,7 @@ class KubernetesBed:
     login: str = "testbed.local/login:1"
     claim: str = "shared"
     nodes: tuple[str, ...] = NODES
+    services: str = "10.88.0.1"  # an address of this machine that pods reach
 
     @property
     def kubeconfig(self) -> Path:

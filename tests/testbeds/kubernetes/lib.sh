@@ -24,6 +24,7 @@ CONTROLLERS_PORT=16257
 SCHEDULER_PORT=16259
 NODES=(1 2) # node N has the address 127.0.0.(N+1), so that logs and exec stay on loopback
 NAMESPACE=clustrix
+SERVICES=10.88.0.1 # what tests serve to pods is reached there
 USERS=(ada eve) # ada may what a user of Clustrix must; eve may nothing
 CONTROL=(etcd kube-apiserver kube-controller-manager kube-scheduler)
 PATH=$DEBIAN/usr/bin:$DEBIAN/usr/sbin:$PATH

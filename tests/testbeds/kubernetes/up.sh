@@ -67,7 +67,7 @@ write_node() {
   # Without masquerade no firewall is touched.
   cat >"$dir/cni.d/10-bridge.conflist" <<Y
 {"cniVersion": "0.4.0", "name": "bed-$1", "plugins": [{"type": "bridge", "bridge": "clustrix-bed-$1", "isGateway": true, "ipMasq": false,
- "ipam": {"type": "host-local", "ranges": [[{"subnet": "10.88.$1.0/24"}]], "dataDir": "$dir/cni"}}]}
+ "ipam": {"type": "host-local", "ranges": [[{"subnet": "10.88.$1.0/24"}]], "routes": [{"dst": "$SERVICES/32"}], "dataDir": "$dir/cni"}}]}
 Y
   # restrict_oom_score_adj: root may lack the right to lower the score.
   cat >"$dir/containerd.toml" <<Y
@@ -185,6 +185,8 @@ install -d -m 755 "$RUN" "$RUN/pids" "$RUN/logs"
 remember_settings
 write_keys
 for n in "${NODES[@]}"; do write_node "$n"; done
+# For what tests serve to pods: an address of this machine that is on no network.
+ip address replace "$SERVICES/32" dev lo
 start etcd
 for n in "${NODES[@]}"; do start "host$n"; done
 # The runtimes come up while the API server does.

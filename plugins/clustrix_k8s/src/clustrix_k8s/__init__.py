@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,33 @@ def connect(options: Any, work_dir: str, python: str) -> Transport:
     return Api(options, work_dir, python)
 
 
+class Data:
+    """Where data of jobs goes that is too large for the API server."""
+
+    def send(
+        self, files: Mapping[str, Path], cluster: Cluster, arrived: Callable[[str], None], going: Callable[[], None]
+    ) -> None:
+        """Send it to the volume that pods share, or into the object store: only a cluster with one ever misses any."""
+        from clustrix_core.batch import blobs
+        from clustrix_k8s import store
+
+        way = blobs.send if cluster.options.claim else store.send
+        way(files, cluster, arrived, going)
+
+    def collect(self, cluster: Cluster) -> None:
+        """Remove from there what no job needs; without either there is nothing to remove."""
+        from clustrix_core.batch import blobs
+        from clustrix_k8s import store
+
+        if cluster.options.claim:
+            blobs.collect(cluster)
+        elif cluster.options.store:
+            store.collect(cluster)
+
+
 @hookimpl
 def describe_backend() -> BackendInfo:
-    return BackendInfo("k8s", K8sOptions, "Kubernetes, by its API", lacks=LACKS, connect=connect)
+    return BackendInfo("k8s", K8sOptions, "Kubernetes, by its API", lacks=LACKS, connect=connect, blobs=Data())
 
 
 @hookimpl

@@ -19,7 +19,8 @@ from clustrix_k8s.options import K8sOptions
 
 MOUNT = "/clustrix"  # where the volume is that the containers of a pod share, unless work_dir names another place
 IN = "/clustrix-in"
-SENT, SHARING = f"{IN}/worker/pod.py", "sharing.py"  # the programs of pods
+PROGRAM = ("pod.py", "giving.py", "keeper.py", "parcels.py")  # the first is run
+SENT, SHARING = f"{IN}/worker/{PROGRAM[0]}", "sharing.py"  # with a claim that one is
 LACKS = ("nodes", "partition", "account", "qos", "constraint", "exclusive")
 KEEPER_CPU = 10  # thousandths of a core
 KEEPER = {"requests": {"cpu": f"{KEEPER_CPU}m", "memory": "32Mi"}, "limits": {"memory": "128Mi"}}
@@ -44,14 +45,14 @@ SCRIPT = batch.Dialect(
 
 
 @cache
-def program() -> str:
-    """Return the program that runs in a pod."""
-    return resources.files("clustrix_k8s").joinpath("pod.py").read_text("utf-8")
+def program() -> Mapping[str, bytes]:
+    """Return the program that runs in a pod, by the names of its files."""
+    return {name: resources.files("clustrix_k8s").joinpath(name).read_bytes() for name in PROGRAM}
 
 
 def worker_name(digest: str) -> str:
     """Return the name of the Secret with the worker, which is the same for all jobs of one version."""
-    return f"clustrix-worker-{digest}-{hashlib.sha256(program().encode()).hexdigest()[:8]}"
+    return f"clustrix-worker-{digest}-{hashlib.sha256(b''.join(program().values())).hexdigest()[:8]}"
 
 
 def render(job: JobSpec, cluster: Cluster) -> str:
@@ -195,7 +196,12 @@ def _number(task: int | None) -> dict[str, Any]:
 
 def _rounds(job: JobSpec) -> Sequence[str]:
     """A later round needs the payload of the first, and what is its own."""
-    return [names.base(job).removesuffix(f"-r{job.round}"), names.base(job)]
+    return [first_secret(job), names.base(job)]
+
+
+def first_secret(job: JobSpec) -> str:
+    """Return the name of the Secret of a job's first round."""
+    return names.base(job).removesuffix(f"-r{job.round}")
 
 
 def _limits(job: JobSpec, options: K8sOptions) -> dict[str, str]:

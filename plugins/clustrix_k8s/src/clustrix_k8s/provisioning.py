@@ -103,7 +103,7 @@ def _create(cluster: Cluster, mark: str) -> None:
         "metadata": {"name": mark, "labels": labels},
         "spec": {"backoffLimit": 0, "template": template, "completions": 1, **INDEXED},
     }
-    files = {"pod.py": manifest.program().encode(), "worker.tar.gz": bundle.archive()}
+    files = {**manifest.program(), "worker.tar.gz": bundle.archive()}
     secret = {
         "apiVersion": "v1",
         "kind": "Secret",

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from clustrix_core.model import Cluster, JobHandle, JobState, JobStatus, TaskStatus
-from clustrix_k8s import asking, names, states
+from clustrix_k8s import asking, names, shelving, states
 
 SLOW = 3.0  # seconds in which a server makes a pod that it can make
 EVENTS = 500
@@ -29,6 +29,9 @@ def status(handles: Sequence[JobHandle], cluster: Cluster) -> Mapping[str, JobSt
         for handle, found in known.items():
             found.update(_by_jobs(handle, pods, jobs, found))
         _explain(known, cluster)
+    if not cluster.options.claim:  # what lies there is not lost with a pod
+        for handle, found in known.items():
+            found.update(shelving.checked(handle, found, asking.of(handle, pods), cluster))
     _end_hopeless([handle for handle, found in known.items() if _hopeless(found)], cluster)
     return {handle.job: JobStatus.of(found, handle.tasks) for handle, found in known.items()}
 

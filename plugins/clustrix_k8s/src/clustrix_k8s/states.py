@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 from clustrix_core.batch.queue import read_marker
@@ -30,7 +31,7 @@ def of_pod(pod: Mapping[str, Any], handle: JobHandle, patience: float) -> TaskSt
     task = container(pod, "task")
     state = task.get("state") or {}
     if "terminated" in state:
-        return _terminated(state["terminated"], status)
+        return _kept(pod, state["terminated"]) or _terminated(state["terminated"], status)
     if status.get("phase") == "Failed" or status.get("reason") in ("Evicted", "Preempting", "NodeLost"):
         return _failed(status)
     if "running" in state:
@@ -90,6 +91,36 @@ def container(pod: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     """Return what is known of a container of a pod."""
     found = (pod.get("status") or {}).get("containerStatuses") or ()
     return next((one for one in found if one.get("name") == name), {})
+
+
+def _kept(pod: Mapping[str, Any], end: Mapping[str, Any]) -> TaskStatus | None:
+    """Return what there is to say of results that wait in the pod, or did; None for nothing.
+
+    A worker ends with 1 where a call has raised: that is a result like others.
+    """
+    words, _, said = str(end.get("message") or "").partition("\n")
+    if said.strip() or words not in ("EXIT 0", "EXIT 1"):
+        return None
+    keeper = container(pod, "keeper")
+    state = keeper.get("state") or {}
+    if "running" in state:
+        return TaskStatus(JobState.RUNNING, "Running", f"its result waits in the pod until {_until(pod, end)}")
+    gone = state.get("terminated") or {}
+    if not gone or gone.get("exitCode") == 0:
+        return None
+    status = pod.get("status") or {}
+    why = (gone.get("message"), status.get("message"), status.get("reason"), "its pod was ended")
+    return TaskStatus(JobState.RESULT_LOST, "", f"{next(filter(None, why))}; nobody had fetched it")
+
+
+def _until(pod: Mapping[str, Any], end: Mapping[str, Any]) -> str:
+    """Return until when a pod keeps its results, by this machine's clock."""
+    try:
+        command = next(one["command"] for one in pod["spec"]["containers"] if one["name"] == "keeper")
+        ended = datetime.fromisoformat(str(end["finishedAt"]).replace("Z", "+00:00"))
+        return (ended + timedelta(seconds=float(command[-1]))).astimezone().strftime("%H:%M:%S")
+    except (KeyError, ValueError, StopIteration, IndexError):
+        return "its time is over"
 
 
 def _terminated(end: Mapping[str, Any], status: Mapping[str, Any]) -> TaskStatus:
