@@ -85,8 +85,9 @@ def discard(cluster: Cluster, handles: Sequence[JobHandle]) -> None:
         return
     namespace, ids = asking.namespace(cluster), {handle.job for handle in handles}
     store = shelving.store_of(cluster)
-    for job in ids if store is not None else ():
-        store.remove(f"jobs/{job}")
+    if store is not None:
+        for job in ids:
+            store.remove(f"jobs/{job}")
     for one in asking.jobs(cluster, handles):  # of all rounds, whatever they were called
         if asking.owner(one) in ids and not one["metadata"].get("ownerReferences"):
             path = f"{names.jobs_path(namespace)}/{one['metadata']['name']}"
