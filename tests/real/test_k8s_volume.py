@@ -310,7 +310,7 @@ def test_a_map_shares_out_calls_that_differ(there: Callable[..., ClusterConfig])
         import time
         from pathlib import Path
 
-        met, late = Path("/clustrix/met"), time.monotonic() + 60
+        met, late = Path("/clustrix/met"), time.monotonic() + 120
         met.mkdir(exist_ok=True)
         (met / os.uname().nodename).touch()
         while number == 0 and len(list(met.iterdir())) < 2 and time.monotonic() < late:

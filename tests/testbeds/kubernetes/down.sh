@@ -37,6 +37,6 @@ if [ -s "$STATE/sysctl" ]; then
   sysctl -qp "$STATE/sysctl"
   rm -f "$STATE/sysctl"
 fi
-rm -rf "$RUN"
+rm -rf "$RUN" "$STATE/volume"
 [ "${1:-}" != --purge ] || rm -rf "$STATE"
 say "down"
