@@ -26,6 +26,7 @@ from clustrix_core.config import ClusterConfig
 from clustrix_core.errors import TransportError
 from clustrix_core.model import JobState
 from clustrix_core.transport import Transport
+from clustrix_k8s import door
 from tests.real.test_k8s import state
 from tests.testbeds.kubernetes import STATE, KubernetesBed
 from tests.unit.environments import houses
@@ -146,6 +147,19 @@ def test_a_door_that_goes_is_made_again(there: Callable[..., ClusterConfig], k8s
     # Of another client, too.
     session.close()
     assert way().run("uname -n").text.strip() == doors(k8s_bed)[0]
+
+
+def test_a_door_that_nobody_uses_ends_by_itself(
+    there: Callable[..., ClusterConfig], k8s_bed: KubernetesBed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(door, "IDLE", 8)
+    there()
+    assert way().run("sleep 20 >/dev/null 2>&1 </dev/null &").returncode == 0
+    mine = way().run("uname -n").text.strip()
+    time.sleep(14)
+    assert mine in doors(k8s_bed), "what was left running there still does"
+    until(lambda: mine not in doors(k8s_bed))
+    assert way().run("uname -n").text.strip() not in ("", mine)
 
 
 def test_a_claim_that_is_not_there(there: Callable[..., ClusterConfig]) -> None:
