@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from clustrix import cluster
-from clustrix_core.api import cleaning, session
+from clustrix_core import config
+from clustrix_core.api import cleaning, commands, session
 from clustrix_core.config import ClusterConfig
 from clustrix_core.errors import ClustrixError, ResultLost, StagingError
 from clustrix_core.model import JobState
@@ -193,6 +194,8 @@ def test_a_bucket_that_is_not_there(server: S3, there: Callable[..., ClusterConf
     with pytest.raises(ClustrixError, match=r"no-such-bucket.*refuses") as error:
         digest(os.urandom(2 * MB))
     assert "store_options" in str(error.value)
+    (problem,), _ = commands.check(config.current().clusters["k8s"])
+    assert problem.severity == "error" and "no-such-bucket" in problem.message and "store_options" in problem.hint
 
 
 def test_a_login_that_the_store_does_not_know(k8s_bed: KubernetesBed, there: Callable[..., ClusterConfig]) -> None:

@@ -49,7 +49,12 @@ def describe_backend() -> BackendInfo:
 def check(cluster: Cluster) -> Sequence[Problem]:
     from clustrix_k8s import provisioning
 
-    return provisioning.check(cluster)
+    found = provisioning.check(cluster)
+    if cluster.options.store:
+        from clustrix_k8s import store
+
+        return [*found, *store.check(cluster)]
+    return found
 
 
 @hookimpl
