@@ -145,6 +145,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_a_result_of_200_megabytes_in_constant_memory(there: Callable[..., ClusterConfig], tmp_path: Path) -> None:
     there(**LIGHT)
     here, over_there = in_a_process_of_its_own(PEAK, tmp_path)
@@ -164,7 +165,7 @@ def in_a_process_of_its_own(text: str, tmp_path: Path) -> list[int]:
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=280,
     )
     assert done.returncode == 0, done.stderr
     return [int(word) for word in done.stdout.split()]
