@@ -40,9 +40,12 @@ class Data:
             store.collect(cluster)
 
 
+_DATA = Data()
+
+
 @hookimpl
 def describe_backend() -> BackendInfo:
-    return BackendInfo("k8s", K8sOptions, "Kubernetes, by its API", lacks=LACKS, connect=connect, blobs=Data())
+    return BackendInfo("k8s", K8sOptions, "Kubernetes, by its API", lacks=LACKS, connect=connect, blobs=_DATA)
 
 
 @hookimpl

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -95,7 +96,8 @@ def _kept(pod: Mapping[str, Any], end: Mapping[str, Any]) -> TaskStatus | None:
     keeper = container(pod, "keeper")
     state = keeper.get("state") or {}
     if "running" in state:
-        return TaskStatus(JobState.RUNNING, "Running", f"its result waits in the pod until {_until(pod, end)}")
+        waits = f"its result waits in the pod until {_until(pod, end)}"
+        return replace(_terminated(end, pod.get("status") or {}), reason=waits)
     gone = state.get("terminated") or {}
     if not gone or gone.get("exitCode") == 0:
         return None
