@@ -132,12 +132,16 @@ def _from(pod: Mapping[str, Any], handle: JobHandle, into: Path, cluster: Cluste
         return Fetched()
     if not ended and not _due(into / handle.job, f".looked-{handle.round}.{task}"):
         return Fetched()
+    mirror, released = into / handle.job, into / handle.job / f".released-{handle.round}.{task}"
+    if released.exists() and released.read_text() == _held(mirror):
+        return Fetched()
     place = f"{pod['metadata'].get('namespace')}/{pod['metadata'].get('name')}"
     try:
         keeper = _Keeper(cluster, place)
         found = _copy(keeper, handle, into, cluster)
         if ended and not found.unkept and not keeper.left:
             cluster.transport.run(f"EXEC {place} keeper {shlex.join(_program(cluster, 'release'))}")
+            released.write_text(_held(mirror))
     except CommandError as error:
         if ended and _NO_NODE in str(error.args[0]):
             raise _Away(str(error.args[0])) from error
@@ -145,6 +149,11 @@ def _from(pod: Mapping[str, Any], handle: JobHandle, into: Path, cluster: Cluste
             raise
         return Fetched()  # it has ended since it was listed: the next list says how
     return found
+
+
+def _held(mirror: Path) -> str:
+    """Return how many bytes of results are here."""
+    return str(sum(path.stat().st_size for kind in ("results-*", "value-*") for path in mirror.glob(kind)))
 
 
 def _due(mirror: Path, name: str, at_once: bool = False) -> bool:

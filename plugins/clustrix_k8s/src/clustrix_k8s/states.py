@@ -102,7 +102,8 @@ def _kept(pod: Mapping[str, Any], end: Mapping[str, Any]) -> TaskStatus | None:
     if not gone or gone.get("exitCode") == 0:
         return None
     status = pod.get("status") or {}
-    why = (gone.get("message"), status.get("message"), status.get("reason"), "its pod was ended")
+    how = f"the container that kept it has ended: {gone.get('reason')}, exit code {gone.get('exitCode')}"
+    why = (gone.get("message"), status.get("message"), status.get("reason"), how)
     return TaskStatus(JobState.RESULT_LOST, "", f"{next(filter(None, why))}; nobody had fetched it")
 
 
