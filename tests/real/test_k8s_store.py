@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,14 @@ from typing import Any
 import pytest
 
 from clustrix import cluster
-from clustrix_core.api import cleaning, session
+from clustrix_core import config
+from clustrix_core.api import cleaning, commands, session
 from clustrix_core.config import ClusterConfig
 from clustrix_core.errors import ClustrixError, ResultLost, StagingError
-from clustrix_core.model import JobState
-from clustrix_k8s import store
+from clustrix_core.model import Cluster, JobState
+from clustrix_core.testing.transports import FakeTransport
+from clustrix_k8s import parcels, store
+from clustrix_k8s.options import K8sOptions
 from tests.real.test_k8s import PATIENCE, _cleared, state, there
 from tests.real.test_k8s_lost import LIGHT, MB, ended, in_a_process_of_its_own, left_alone, pods, until
 from tests.testbeds.kubernetes import KubernetesBed
@@ -94,7 +96,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(300)
 def test_200_megabytes_there_and_back_in_constant_memory(shop: str, server: S3, tmp_path: Path) -> None:
     sent, received, took, made = in_a_process_of_its_own(PEAK, tmp_path)
     assert sent <= 60 and received <= 100 and 200 <= took <= 260 and 200 <= made <= 240
@@ -147,16 +149,18 @@ def test_an_object_that_somebody_removes(shop: str, server: S3, k8s_bed: Kuberne
         session.get_job(job).result(PATIENCE)
 
 
-def test_a_store_that_is_away_for_a_while(shop: str, server: S3) -> None:
+def test_a_store_that_is_away_for_a_while(shop: str, server: S3, k8s_bed: KubernetesBed) -> None:
     job = late.submit(20_000)
     state(job, JobState.RUNNING)
     server.network.shut()
     server.network.reset()
-    time.sleep(10)
+    path = (
+        f"/api/v1/namespaces/{k8s_bed.namespace}/pods/{pods(k8s_bed, job.id)[0]['metadata']['name']}/log?container=task"
+    )
+    until(lambda: "the object store does not answer, trying again: the result" in k8s_bed.admin("GET", path))
     assert not job.done()
     server.network.open()
-    _, data = job.result(PATIENCE)
-    assert len(data) == 20_000 and "the object store does not answer, trying again" in job.logs()
+    assert len(job.result(PATIENCE)[1]) == 20_000
     assert digest(os.urandom(2 * MB))
 
 
@@ -193,6 +197,8 @@ def test_a_bucket_that_is_not_there(server: S3, there: Callable[..., ClusterConf
     with pytest.raises(ClustrixError, match=r"no-such-bucket.*refuses") as error:
         digest(os.urandom(2 * MB))
     assert "store_options" in str(error.value)
+    (problem,), _ = commands.check(config.current().clusters["k8s"])
+    assert problem.severity == "error" and "no-such-bucket" in problem.message and "store_options" in problem.hint
 
 
 def test_a_login_that_the_store_does_not_know(k8s_bed: KubernetesBed, there: Callable[..., ClusterConfig]) -> None:
@@ -210,3 +216,62 @@ def test_a_store_that_is_not_there(
     there(store="s3://clustrix/bed", store_options={"endpoint_url": "http://127.0.0.1:9", **quick}, **LIGHT)
     with pytest.raises(StagingError, match="cannot be reached"):
         digest(os.urandom(2 * MB))
+
+
+# ---------------------------------------------------------------- both ends of a transfer, without a pod
+
+
+def reached(server: S3, **more: Any) -> Cluster:
+    options = K8sOptions(**server.options("transfers"), **more)
+    return Cluster("k8s", "k8s", options, FakeTransport())
+
+
+def test_a_transfer_that_breaks_goes_on_where_it_was(server: S3, tmp_path: Path) -> None:
+    data, there = tmp_path / "data", reached(server)
+    data.write_bytes(os.urandom(20 * MB))
+    digest = hashlib.sha256(data.read_bytes()).hexdigest()
+    arrived: list[str] = []
+    store.send({digest: data}, there, arrived.append, lambda: None)
+    assert arrived == [digest]
+    url = store.Store(there.options).sign(f"blobs/{digest}")
+    before = server.network.down
+    server.network.reset_after(down=8 * MB)
+    parcels.get(url, str(tmp_path / "got"), digest, 20 * MB)
+    assert (tmp_path / "got").read_bytes() == data.read_bytes()
+    assert server.network.broke and server.network.down - before < 23 * MB
+    with pytest.raises(parcels.Refused, match="does not hold what was sent"):
+        parcels.get(url, str(tmp_path / "other"), "0" * 64, 20 * MB)
+    with pytest.raises(parcels.Refused, match="404 NoSuchKey"):
+        parcels.get(store.Store(there.options).sign("blobs/none"), str(tmp_path / "none"), digest, 20 * MB)
+
+
+def test_a_result_that_breaks_on_its_way_is_sent_again(server: S3) -> None:
+    there = store.Store(reached(server).options)
+    url = there.sign("result", upload=True)
+    server.network.reset_after(up=5 * MB)
+    parcels.put(url, lambda: (b"x" * MB for _ in range(20)), 20 * MB)
+    assert server.network.broke and server.objects("transfers/result") == {"transfers/result": 20 * MB}
+    no_bucket = store.Store(K8sOptions(**{**server.options(), "store": "s3://no-such-bucket"}))
+    with pytest.raises(parcels.Refused, match="404 NoSuchBucket"):
+        parcels.put(no_bucket.sign("result", upload=True), lambda: iter([b"x"]), 1)
+
+
+def test_what_has_changed_or_was_withdrawn_gets_no_name(server: S3, tmp_path: Path) -> None:
+    data, there = tmp_path / "data", reached(server)
+    data.write_bytes(os.urandom(20 * MB))
+    before = server.objects("transfers")
+    with pytest.raises(StagingError, match="has changed since the call"):
+        store.send({"0" * 64: data}, there, print, lambda: None)
+    with pytest.raises(Withdrawn):
+        store.send({"1" * 64: data}, there, print, _withdrawn)
+    with pytest.raises(StagingError, match="has changed since the call"):
+        store.send({"2" * 64: tmp_path / "none"}, there, print, lambda: None)
+    assert server.objects("transfers") == before
+
+
+class Withdrawn(Exception):
+    """Its caller has cancelled the job."""
+
+
+def _withdrawn() -> None:
+    raise Withdrawn

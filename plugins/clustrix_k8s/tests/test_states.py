@@ -126,7 +126,7 @@ def test_a_pod_that_was_deleted(job: dict[str, Any] | None, why: dict[str, Any],
 @pytest.mark.parametrize(
     ("keeper", "status", "state", "reason"),
     [
-        ({"running": {}}, {}, "RUNNING", "its result waits in the pod until "),
+        ({"running": {}}, {}, {0: "SUCCEEDED", 1: "FAILED"}, "its result waits in the pod until "),
         ({"terminated": {"exitCode": 0}}, {}, {0: "SUCCEEDED", 1: "FAILED"}, ""),
         ({"terminated": {"exitCode": 1, "message": "it has waited"}}, {}, "RESULT_LOST", "it has waited; nobody had"),
         # What newer servers than 1.20 leave of a pod that was evicted: its containers with how they ended.

@@ -45,16 +45,24 @@ class Data:
             store.collect(cluster)
 
 
+_DATA = Data()
+
+
 @hookimpl
 def describe_backend() -> BackendInfo:
-    return BackendInfo("k8s", K8sOptions, "Kubernetes, by its API", lacks=LACKS, connect=connect, blobs=Data())
+    return BackendInfo("k8s", K8sOptions, "Kubernetes, by its API", lacks=LACKS, connect=connect, blobs=_DATA)
 
 
 @hookimpl
 def check(cluster: Cluster) -> Sequence[Problem]:
     from clustrix_k8s import doctor
 
-    return doctor.check(cluster)
+    found = doctor.check(cluster)
+    if cluster.options.store:
+        from clustrix_k8s import store
+
+        return [*found, *store.check(cluster)]
+    return found
 
 
 @hookimpl

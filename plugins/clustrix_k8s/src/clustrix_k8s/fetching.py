@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from clustrix_core import batch
-from clustrix_core.errors import CommandError
+from clustrix_core.errors import CommandError, TransportError
 from clustrix_core.model import Cluster, Fetched, JobHandle, LogChunk
 from clustrix_core.transport import DEADLINE, Completed, Transport
 from clustrix_k8s import asking, manifest, names, shelving, states
@@ -23,7 +23,12 @@ from clustrix_k8s.store import result_of
 EVERY = 5.0  # seconds between two looks into a pod that is still running: each is a command in it
 LARGEST = 1 << 24  # bytes that a container's last words may unpack to
 LOG = 1 << 20
+_NO_NODE = "dialing backend"  # what an API server says that cannot reach a node
 _LEFT = re.compile(r"clustrix: left (\d+)")
+
+
+class _Away(Exception):
+    """A pod keeps results, and its node does not answer."""
 
 
 def fetch(handles: Sequence[JobHandle], into: Path, cluster: Cluster) -> Mapping[str, Fetched]:
@@ -36,11 +41,19 @@ def fetch(handles: Sequence[JobHandle], into: Path, cluster: Cluster) -> Mapping
     wanted = [handle for handle in handles if not handle.discard]
     pods = asking.pods(cluster, wanted) if wanted else ()
     found = {handle.job: Fetched(missing=True) for handle in handles}
+    away: _Away | None = None
     for handle in wanted:
         mine = asking.of(handle, pods)
-        all = [_of_task(task, mine.get(task), handle, into, cluster) for task in range(handle.tasks)]
+        try:
+            all = [_of_task(task, mine.get(task), handle, into, cluster) for task in range(handle.tasks)]
+        except _Away as error:
+            away, found[handle.job] = error, Fetched()
+            continue
         if any(all):
             found[handle.job] = _joined([one for one in all if one])
+    if away and not any(one.new for one in found.values()):
+        # What waits there is not lost: nobody must hear that its job is over before it can be asked.
+        raise TransportError(str(away.args[0])) from away
     return found
 
 
@@ -119,17 +132,28 @@ def _from(pod: Mapping[str, Any], handle: JobHandle, into: Path, cluster: Cluste
         return Fetched()
     if not ended and not _due(into / handle.job, f".looked-{handle.round}.{task}"):
         return Fetched()
+    mirror, released = into / handle.job, into / handle.job / f".released-{handle.round}.{task}"
+    if released.exists() and released.read_text() == _held(mirror):
+        return Fetched()
     place = f"{pod['metadata'].get('namespace')}/{pod['metadata'].get('name')}"
     try:
         keeper = _Keeper(cluster, place)
         found = _copy(keeper, handle, into, cluster)
         if ended and not found.unkept and not keeper.left:
             cluster.transport.run(f"EXEC {place} keeper {shlex.join(_program(cluster, 'release'))}")
+            released.write_text(_held(mirror))
     except CommandError as error:
+        if ended and _NO_NODE in str(error.args[0]):
+            raise _Away(str(error.args[0])) from error
         if not error.transient:
             raise
         return Fetched()  # it has ended since it was listed: the next list says how
     return found
+
+
+def _held(mirror: Path) -> str:
+    """Return how many bytes of results are here."""
+    return str(sum(path.stat().st_size for kind in ("results-*", "value-*") for path in mirror.glob(kind)))
 
 
 def _due(mirror: Path, name: str, at_once: bool = False) -> bool:

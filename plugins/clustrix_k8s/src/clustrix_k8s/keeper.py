@@ -15,6 +15,7 @@ if TYPE_CHECKING or __package__:
 else:  # in a pod these files lie side by side
     import giving
 
+LINGER = 10.0  # seconds for which what was fetched can be fetched again, by another client or where it was damaged
 BEGIN = 60.0  # seconds in which the calls' container must have begun
 
 
@@ -41,6 +42,9 @@ def keep(work: str, seconds: str) -> int:
                 giving.say("it has waited for %s s (pick_up_seconds)" % seconds)
                 return 1
         time.sleep(0.1)
+    if not here("said"):
+        time.sleep(LINGER)
+        wait(os.path.join(work, "giving"))
     return 0
 
 

@@ -81,6 +81,6 @@ _FORMS = {
     "priority_class_name": _NAME,
     "queue_name": _NAME,
     "claim": _NAME,
-    "store": r"[a-z][a-z0-9+.-]*://[^/?#\s]+(/[^?#\s]*)?",
+    "store": r"[a-z][a-z0-9+.-]*://[^?#\s]+",
     "gpu_resource": r"([a-z0-9.-]{1,253}/)?[A-Za-z0-9][A-Za-z0-9._-]{0,62}",
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -104,12 +105,14 @@ def _kept(pod: Mapping[str, Any], end: Mapping[str, Any]) -> TaskStatus | None:
     keeper = container(pod, "keeper")
     state = keeper.get("state") or {}
     if "running" in state:
-        return TaskStatus(JobState.RUNNING, "Running", f"its result waits in the pod until {_until(pod, end)}")
+        waits = f"its result waits in the pod until {_until(pod, end)}"
+        return replace(_terminated(end, pod.get("status") or {}), reason=waits)
     gone = state.get("terminated") or {}
     if not gone or gone.get("exitCode") == 0:
         return None
     status = pod.get("status") or {}
-    why = (gone.get("message"), status.get("message"), status.get("reason"), "its pod was ended")
+    how = f"the container that kept it has ended: {gone.get('reason')}, exit code {gone.get('exitCode')}"
+    why = (gone.get("message"), status.get("message"), status.get("reason"), how)
     return TaskStatus(JobState.RESULT_LOST, "", f"{next(filter(None, why))}; nobody had fetched it")
 
 

@@ -11,13 +11,13 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from clustrix_core.errors import ClustrixError, CommandError, ConfigError, StagingError, TransportError
-from clustrix_core.model import Cluster, JobHandle, JobSpec
+from clustrix_core.model import Cluster, JobHandle, JobSpec, Problem
 from clustrix_k8s.options import K8sOptions
 
 LIFE = 604_800  # seconds for which a URL is good: S3 signs for 7 days at most
@@ -87,21 +87,30 @@ class Store:
         with self.asked("to sign"):
             return str(self.fs.sign(self.path(name), LIFE, **(_UPLOAD[self.kind] if upload else {})))
 
-    def put(self, name: str, source: Path, going: Callable[[], None]) -> str:
-        """Send a file in constant memory; return its SHA-256. What is broken off is not there."""
+    def put(self, name: str, source: Path, going: Callable[[], None], digest: str = "") -> str:
+        """Send a file in constant memory; return its SHA-256, which must be ``digest`` where that is given.
+
+        What is broken off is not there.
+        """
         whole = hashlib.sha256()
-        with self.asked("an upload"), source.open("rb") as file:
-            target = self.fs.open(self.path(name), "wb", block_size=PIECE, autocommit=False)
+        with source.open("rb") as file:
+            with self.asked("an upload"):
+                target = self.fs.open(self.path(name), "wb", block_size=PIECE, autocommit=False)
             try:
                 while data := file.read(STEP):
                     going()
                     whole.update(data)
-                    target.write(data)
-                target.close()
-                target.commit()
+                    with self.asked("an upload"):
+                        target.write(data)
+                if digest not in ("", whole.hexdigest()):
+                    raise OSError(f"{source.resolve()} is not what it was")
+                with self.asked("an upload"):
+                    target.close()
+                    target.commit()
             except BaseException:
                 target.closed = True
-                target.discard()
+                with suppress(Exception):  # where the store is away, its own clean-up must do
+                    target.discard()
                 raise
         return whole.hexdigest()
 
@@ -114,6 +123,19 @@ class Store:
                 pass
 
 
+def check(cluster: Cluster) -> Sequence[Problem]:
+    """Return why nothing can be put into the store, or signed."""
+    try:
+        store = Store(cluster.options)
+        with store.asked("a new object"):
+            store.fs.pipe_file(store.path(name := "doctor"), b"")
+        store.remove(name)
+        store.sign(name)
+    except ClustrixError as error:
+        return [Problem("error", str(error.args[0]), error.hint or "")]
+    return []
+
+
 def send(
     files: Mapping[str, Path], cluster: Cluster, arrived: Callable[[str], None], going: Callable[[], None]
 ) -> None:
@@ -121,15 +143,14 @@ def send(
     store = Store(cluster.options)
     for digest, path in files.items():
         try:
-            found = store.put(f"blobs/{digest}", path, going)
+            store.put(f"blobs/{digest}", path, going, digest)
         except CommandError as error:
             raise StagingError(str(error.args[0]), hint=error.hint) from error
-        if found != digest:
-            store.remove(f"blobs/{digest}")
+        except OSError as error:
             raise StagingError(
-                f"a file or folder has changed since the call that it was an argument of: {path.resolve()}",
+                f"a file or folder has changed since the call that it was an argument of: {error}",
                 hint="Leave it as it is until the job is submitted, and call it again.",
-            )
+            ) from error
         arrived(digest)
 
 
