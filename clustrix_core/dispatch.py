@@ -9,10 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from clustrix_core.batch import blobs
 from clustrix_core.errors import ClustrixError, PluginError
 from clustrix_core.hookspecs import hookimpl
 from clustrix_core.model import (
     BackendInfo,
+    Blobs,
     Cluster,
     Fetched,
     JobHandle,
@@ -57,6 +59,10 @@ class Dispatch:
     def submit(self, job: JobSpec, script: str, cluster: Cluster) -> JobHandle:
         answer: JobHandle = self._promised("submit", cluster, JobHandle, job=job, script=script)
         return answer
+
+    def blobs(self, cluster: Cluster) -> Blobs:
+        """Return what sends a backend's data, and removes it."""
+        return self.plugins.backend(cluster.backend).blobs or blobs
 
     def find(self, job: JobSpec, cluster: Cluster) -> JobHandle | None:
         answer = self._ask("find", cluster, job=job)

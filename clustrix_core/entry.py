@@ -15,7 +15,7 @@ from clustrix_core.model import JobHandle, JobState
 INTENT, SUBMITTED, OVER, REFUSED = "intent", "submitted", "over", "refused"
 _PLACE = ("backend", "host", "port", "user", "proxy_jump", "ssh_config", "work_dir")
 # The options that say where a cluster is that is reached by an API.
-_API_PLACE = ("kubeconfig", "context", "namespace")
+_API_PLACE = ("kubeconfig", "context", "namespace", "claim")
 
 
 @dataclass

@@ -26,6 +26,7 @@ ClustrixError
     │   └── CancelledByCaller by ``Job.cancel()`` here; also a ``concurrent.futures.CancelledError``
     ├── NodeFailed            the node went down
     ├── JobPreempted          evicted for a job of higher priority
+    ├── ResultLost            its task ended well, and its result was lost before a client had it
     ├── JobLost               no trace within the deadline; says what was tried
     └── DependencyFailed      a job whose value was an argument left none: ``producer``
 """
@@ -194,6 +195,10 @@ class NodeFailed(JobError):
 
 class JobPreempted(JobError):
     """The job was evicted for one of higher priority and not requeued."""
+
+
+class ResultLost(JobError):
+    """The task ended well, and its result was lost where it waited before any client had fetched it."""
 
 
 class JobLost(JobError):

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from clustrix_core.quantities import format_time as format_time
 from clustrix_core.resources import Resources as Resources
@@ -29,6 +29,7 @@ class JobState(str, enum.Enum):
     OUT_OF_MEMORY = "OUT_OF_MEMORY"
     NODE_FAIL = "NODE_FAIL"
     PREEMPTED = "PREEMPTED"
+    RESULT_LOST = "RESULT_LOST"
     LOST = "LOST"
     UNKNOWN = "UNKNOWN"
 
@@ -40,6 +41,22 @@ class JobState(str, enum.Enum):
         return self.value
 
 
+class Blobs(Protocol):
+    """Where data goes that jobs need: pieces named after their SHA-256, each sent once."""
+
+    def send(
+        self, files: Mapping[str, Path], cluster: Cluster, arrived: Callable[[str], None], going: Callable[[], None]
+    ) -> None:
+        """Send files, by their digests; ``arrived`` is told of each that is whole over there.
+
+        Those that are there already do no harm. ``going`` is called time and again, and may raise to end it. Raises
+        TransportError, and StagingError where a file does not fit or is no longer what it was.
+        """
+
+    def collect(self, cluster: Cluster) -> None:
+        """Remove what no job has any more, of whatever client. Raises TransportError, CommandError."""
+
+
 @dataclass(frozen=True)
 class BackendInfo:
     """What a backend says of itself: its name, its options (a dataclass with help metadata), what it can do.
@@ -48,8 +65,10 @@ class BackendInfo:
     this interpreter unless told otherwise, and a host makes no sense; ``summary`` is one line. ``lacks`` names the
     resources that it knows nothing of, like partition: `clustrix init` does not ask for them. ``programs`` are those
     that its login nodes have, all of them: by these `clustrix init` makes its suggestion. ``connect`` makes the way to
-    a cluster that is reached by an API and not by a login, from the backend's typed options; nothing is connected
-    before its first ``run``, whose commands are that API's. All that this process asks of the cluster shares it.
+    a cluster that is reached by an API and not by a login, from the backend's typed options, work_dir and python;
+    nothing is connected before its first ``run``, whose commands are that API's. All that this process asks of the
+    cluster shares it. ``blobs`` sends data that a submission missed, and removes what no job needs any more; without
+    it that is done by commands in work_dir.
     """
 
     name: str
@@ -59,7 +78,8 @@ class BackendInfo:
     lacks: tuple[str, ...] = ()
     here: bool = False
     programs: tuple[str, ...] = ()
-    connect: Callable[[Any], Transport] | None = None
+    connect: Callable[[Any, str, str], Transport] | None = None
+    blobs: Blobs | None = None
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from clustrix_core.quantities import format_time, parse_memory, parse_time, quot
 
 ALIASES = {"queue": "partition"}  # other words for a resource
 # Not CANCELLED: somebody wanted it to end.
-RETRIABLE = ("NODE_FAIL", "PREEMPTED", "TIMEOUT", "OUT_OF_MEMORY", "FAILED", "LOST", "ERROR")
+RETRIABLE = ("NODE_FAIL", "PREEMPTED", "RESULT_LOST", "TIMEOUT", "OUT_OF_MEMORY", "FAILED", "LOST", "ERROR")
 
 _WHOLE = re.compile(r"[0-9]{1,18}")
 _WORD = re.compile(r"[A-Za-z0-9_.,:=@%+/\-]+")
@@ -65,7 +65,7 @@ class Resources:
     teardown: tuple[str, ...] = _help("shell lines after the function", (), kind="lines")
     retries: int = _help("how often a call may be run again, after the ends of retry_on or when it asks for it", 0)
     retry_on: tuple[str, ...] = _help(
-        "ends after which it is; ERROR: its own exception", ("NODE_FAIL", "PREEMPTED"), choices=RETRIABLE
+        "ends after which it is; ERROR: its own exception", ("NODE_FAIL", "PREEMPTED", "RESULT_LOST"), choices=RETRIABLE
     )
     warn: int | None = _help("how long before its walltime a call gets SIGUSR1 and checkpoint.due()", kind="time")
 

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from clustrix_core.api import session
-from clustrix_core.batch import blobs
 from clustrix_core.engine import Engine, places, specs
 from clustrix_core.entry import OVER, REFUSED, Entry
 from clustrix_core.errors import ClustrixError
@@ -46,7 +45,8 @@ def clean(entries: Sequence[Entry]) -> Mapping[str, ClustrixError]:
         try:
             _clean_place(engine, group[0])
             if any(entry.spec.get(specs.DATA) for entry in group):
-                blobs.collect(_cluster(engine, group[0]))
+                cluster = _cluster(engine, group[0])
+                engine.dispatch.blobs(cluster).collect(cluster)
         except ClustrixError as error:
             failed[group[0].cluster] = error
             by_place[group[0].place] = [entry for entry in group if not entry.spec.get(specs.DATA)]

@@ -100,11 +100,12 @@ def _look(function: Callable[..., T], asked: Config, **arguments: Path) -> T:
     if session.inside():
         return function(**words)
     settings, running = _settings(asked), session.engine()
-    if running.dispatch.backend(settings.backend).here:
+    info = running.dispatch.backend(settings.backend)
+    if info.here:
         return function(**words)
     cluster = running.places.cluster(settings, settings.resources)
     name = function.__name__
-    question = {"ask": name, "arguments": words, "cwd": None if settings.host else os.getcwd()}
+    question = {"ask": name, "arguments": words, "cwd": None if settings.host or info.connect else os.getcwd()}
     try:
         values = _asked(running.places.ready(cluster), question)
     except StagingError:  # somebody has removed what the first contact had put there

@@ -109,6 +109,7 @@ _COLOURS = {
     "TIMEOUT": "red",
     "OUT_OF_MEMORY": "red",
     "NODE_FAIL": "red",
+    "RESULT_LOST": "red",
     "LOST": "red",
     "broken": "red",
     "error": "red",

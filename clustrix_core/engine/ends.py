@@ -17,6 +17,7 @@ from clustrix_core.errors import (
     JobPreempted,
     JobTimeout,
     NodeFailed,
+    ResultLost,
 )
 from clustrix_core.model import Cluster, JobHandle, JobSpec, JobState, TaskStatus
 from clustrix_core.quantities import format_time
@@ -28,6 +29,7 @@ KINDS: dict[JobState, type[JobError]] = {
     JobState.OUT_OF_MEMORY: JobOutOfMemory,
     JobState.NODE_FAIL: NodeFailed,
     JobState.PREEMPTED: JobPreempted,
+    JobState.RESULT_LOST: ResultLost,
     JobState.LOST: JobLost,
 }
 HINTS = {
@@ -35,6 +37,7 @@ HINTS = {
     JobState.OUT_OF_MEMORY: "Give it more memory=.",
     JobState.NODE_FAIL: "Submit it again: `clustrix retry {job}`, or give it retries=.",
     JobState.PREEMPTED: "Submit it again: `clustrix retry {job}`, give it retries=, or use another partition or qos.",
+    JobState.RESULT_LOST: "Run it again: `clustrix retry {job}`, or give it retries=.",
     JobState.FAILED: "See the whole log: `clustrix logs {job}`.",
     JobState.LOST: "Look yourself: `clustrix logs {job}`, `clustrix status {job}`.",
 }
@@ -109,4 +112,5 @@ def _happened(state: JobState, said: TaskStatus, spec: JobSpec) -> str:
         JobState.OUT_OF_MEMORY: f"ran out of its memory{memory}",
         JobState.NODE_FAIL: "lost its node",
         JobState.PREEMPTED: "was preempted",
+        JobState.RESULT_LOST: "ended well, but its result is lost",
     }.get(state, "left no result")

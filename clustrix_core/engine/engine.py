@@ -68,7 +68,7 @@ class Engine:
         self.places = places.Places(self.dispatch, self.journal)
         self.submissions = Submissions(self)
         self.builds = Builds(self)
-        self.uploads = Uploads()
+        self.uploads = Uploads(self.dispatch)
         self._monitors: dict[tuple[str, str, str, int], Monitor] = {}
         self._lock = threading.Lock()
         reading.finish_orphans(self)

@@ -225,6 +225,8 @@ class Flight:
                 running = [call for call in begun if call in missing and call not in ended]
                 resting = sum(asked.get(call) == task for call in begun)
                 ended.update(dict.fromkeys(running[: max(0, self.spec.width - resting)], (task, said)))
+        if lost := self._lost():  # what it had claimed went with its results: any of these may have run
+            ended.update(dict.fromkeys(missing - set(ended), lost))
         left = sorted(missing - set(ended))
         if not left or (self.status.state is not JobState.CANCELLED and self._advanced(left)):
             return ended, left
@@ -248,6 +250,11 @@ class Flight:
     def _advanced(self, left: Iterable[int]) -> bool:
         """Return whether this round brought anything: another one like it must not go on for ever."""
         return len(list(left)) < len(self.todo)
+
+    def _lost(self) -> Ended | None:
+        """Return a task of this round whose results are lost, and what is said of it."""
+        ended = _ended(self.status).items()
+        return next(((task, said) for task, said in ended if said.state is JobState.RESULT_LOST), None)
 
     def _whole(self) -> tuple[int, TaskStatus]:
         state = self.status.state

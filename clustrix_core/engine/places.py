@@ -39,13 +39,14 @@ class Places:
     def cluster(self, settings: ClusterConfig, resources: Resources) -> Cluster:
         """Return the cluster of these settings, not yet contacted. Raises ConfigError, BackendNotInstalled."""
         info = self._dispatch.backend(settings.backend)
+        python = settings.python or (shlex.quote(sys.executable) if info.here else "python3")
         return Cluster(
             name=settings.name,
             backend=settings.backend,
             options=settings.typed_options(info),
-            transport=self._transport(settings, info),
+            transport=self._transport(settings, info, python),
             work_dir=settings.work_dir,
-            python=settings.python or (shlex.quote(sys.executable) if info.here else "python3"),
+            python=python,
             resources=resources,
         )
 
@@ -82,10 +83,11 @@ class Places:
         place = [cluster.name, cluster.backend, cluster.work_dir, cluster.python, cluster.resources.partition]
         return json.dumps([*place, bundle.digest(), way])
 
-    def _transport(self, settings: ClusterConfig, info: BackendInfo) -> Transport:
+    def _transport(self, settings: ClusterConfig, info: BackendInfo, python: str) -> Transport:
         if info.connect is not None:
             options = settings.typed_options(info)
-            return self._shared(info.name, dataclasses.asdict(options), partial(info.connect, options))
+            way = {**dataclasses.asdict(options), "work_dir": settings.work_dir, "python": python}
+            return self._shared(info.name, way, partial(info.connect, options, settings.work_dir, python))
         kind = settings.transport or ("paramiko" if settings.host else "local")
         login = {name: getattr(settings, name) for name in _LOGIN if getattr(settings, name) is not None}
         return self._shared(kind, login, partial(connect, kind, Login(**login) if settings.host else None))

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from clustrix_core.batch import blobs
+from clustrix_core.dispatch import Dispatch
 from clustrix_core.errors import StagingError, TransportError
 from clustrix_core.model import Cluster
 
@@ -22,7 +22,8 @@ _PAUSE = 2.0
 class Uploads:
     """What this process has sent where, and when."""
 
-    def __init__(self) -> None:
+    def __init__(self, dispatch: Dispatch) -> None:
+        self._dispatch = dispatch
         self._sent: dict[tuple[str, str], float] = {}
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
@@ -45,7 +46,7 @@ class Uploads:
         while files:
             before = len(files)
             try:
-                return blobs.send(dict(files), cluster, arrived, going)
+                return self._dispatch.blobs(cluster).send(dict(files), cluster, arrived, going)
             except TransportError as error:
                 failures = failures + 1 if len(files) == before else 1
                 if failures == _TRIES:

@@ -25,21 +25,22 @@ class Network:
     """A way to the port ``server``, which may change for connections to come.
 
     ``up`` and ``down`` count the bytes that went there and back, ``trips`` how often the client has waited for an
-    answer, ``connections`` those that were made, refused ones included.
+    answer, ``connections`` those that were made, refused ones included. ``host``: the address that it listens on.
     """
 
-    def __init__(self, server: int) -> None:
+    def __init__(self, server: int, host: str = "127.0.0.1") -> None:
         self.delay = 0.0
         self.loss = 0.0  # the share of segments
         self.refused: Callable[[int], bool] = lambda number: False
         self.up = self.down = self.trips = self.connections = 0
         self.server = server
+        self.host = host
         self._chance = random.Random(1)
         self._limits: dict[str, int] = {}
         self._legs: set[_Leg] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        with socket.create_server(("127.0.0.1", 0)) as free:
+        with socket.create_server((host, 0)) as free:
             self.port = int(free.getsockname()[1])
         self._listener: asyncio.Server | None = None
 
@@ -61,7 +62,7 @@ class Network:
 
         async def listen() -> None:
             self._listener = await self._loop.create_server(
-                lambda: _Leg(self, "up"), "127.0.0.1", self.port, reuse_address=True
+                lambda: _Leg(self, "up"), self.host, self.port, reuse_address=True
             )
 
         self._do(listen())

@@ -55,6 +55,16 @@ def test_a_lost_job_of_which_nothing_was_heard_is_lost_as_a_whole(flight: Flight
     assert left == [] and {end[1].state for end in ended.values()} == {JobState.LOST}
 
 
+def test_what_a_task_had_claimed_whose_results_are_lost_is_not_run_again_unasked(flight: Flight) -> None:
+    gone = TaskStatus(JobState.RESULT_LOST, "Evicted", "nobody had fetched its result")
+    flight.arrived.add(0)
+    flight.heard(JobStatus(JobState.RESULT_LOST, tasks={0: WELL, 1: gone, 2: gone, 3: gone}), 1000)
+    ended, left = flight.sort_out()
+    assert left == [] and {call: end[1] for call, end in ended.items()} == dict.fromkeys((1, 2, 3), gone)
+    flight.spec = dataclasses.replace(flight.spec, resources=Resources(retries=1))
+    assert retries.sort_out(flight, ended) == ({}, [1, 2, 3])
+
+
 def test_a_task_that_runs_again_has_not_ended(flight: Flight) -> None:
     flight.heard(JobStatus(JobState.UNKNOWN, tasks={2: DEAD}), 1001)
     flight.heard(JobStatus(JobState.RUNNING, tasks={2: BUSY}), 1002)

@@ -26,6 +26,7 @@ class Reached(FakeTransport):
     """The way to a cluster, and what it was made of."""
 
     options: Any = None
+    place: tuple[str, str] = ("", "")
     closed: bool = False
 
     def close(self) -> None:
@@ -33,7 +34,7 @@ class Reached(FakeTransport):
 
 
 def plugin() -> ModuleType:
-    plain, reached = "Options)", "Options, connect=lambda options: Reached(options=options))"
+    plain, reached = "Options)", "Options, connect=lambda options, *place: Reached(options=options, place=place))"
     made = toys.module("clustrix_api", toys.BACKEND.format(backend="api").replace(plain, reached, 1))
     made.Reached = Reached  # type: ignore[attr-defined]
     return made
@@ -56,6 +57,7 @@ def test_a_backend_brings_its_own_way_and_shares_it(places: Places) -> None:
     assert isinstance(one, Reached) and isinstance(other, Reached)
     assert one is same and one is not other
     assert (one.options.speed, other.options.speed) == (1, 2)
+    assert one.place == ("~/.clustrix", "python3")
     places.close()
     assert one.closed and other.closed
 

@@ -120,3 +120,43 @@ def test_a_pod_that_was_deleted(job: dict[str, Any] | None, why: dict[str, Any],
     assert not any(states.is_going(pod(ended(code), deleted=True)) for code in (0, 1)), "they had ended by themselves"
     given = None if job is None else {"metadata": {}, "status": job}
     assert states.of_going(gone, given).state.value == state
+
+
+@pytest.mark.parametrize("code", [0, 1])
+@pytest.mark.parametrize(
+    ("keeper", "status", "state", "reason"),
+    [
+        ({"running": {}}, {}, {0: "SUCCEEDED", 1: "FAILED"}, "its result waits in the pod until "),
+        ({"terminated": {"exitCode": 0}}, {}, {0: "SUCCEEDED", 1: "FAILED"}, ""),
+        ({"terminated": {"exitCode": 1, "message": "it has waited"}}, {}, "RESULT_LOST", "it has waited; nobody had"),
+        # What newer servers than 1.20 leave of a pod that was evicted: its containers with how they ended.
+        (
+            {"terminated": {"exitCode": 137}},
+            {"phase": "Failed", "reason": "Evicted", "message": "The node was low on resource"},
+            "RESULT_LOST",
+            "The node was low on resource; nobody had",
+        ),
+        (
+            {"terminated": {"exitCode": 137}},
+            {"phase": "Failed", "reason": "DeadlineExceeded"},
+            "RESULT_LOST",
+            "DeadlineExceeded; nobody had",
+        ),
+    ],
+)
+def test_a_result_that_waits_in_its_pod_or_did(
+    keeper: dict[str, Any], status: dict[str, Any], state: Any, reason: str, code: int
+) -> None:
+    given = pod(ended(code, message=f"EXIT {code}\n"), **status)
+    given["status"]["containerStatuses"][0]["state"] = keeper
+    said = states.of_pod(given, HANDLE, 60)
+    assert said.state.value == (state[code] if isinstance(state, dict) else state)
+    assert said.reason.startswith(reason)
+
+
+def test_until_when_a_result_waits() -> None:
+    given = pod(ended(0, message="EXIT 0\n"))
+    given["status"]["containerStatuses"][1]["state"]["terminated"]["finishedAt"] = "2026-01-01T00:00:00Z"
+    given["spec"] = {"containers": [{"name": "keeper", "command": ["python3", "pod.py", "keep", "/clustrix", "3600"]}]}
+    then = time.strftime("%H:%M:%S", time.localtime(1767229200))  # 2026-01-01 01:00:00 UTC
+    assert states.of_pod(given, HANDLE, 60).reason == f"its result waits in the pod until {then}"

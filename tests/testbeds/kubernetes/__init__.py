@@ -35,7 +35,11 @@ class KubernetesBed:
     user: str = "ada"
     stranger: str = "eve"
     image: str = "testbed.local/python:1"
+    # With what a shell has on every machine; the other one has Python and a shell alone.
+    login: str = "testbed.local/login:1"
+    claim: str = "shared"
     nodes: tuple[str, ...] = NODES
+    services: str = "10.88.0.1"  # an address of this machine that pods reach
 
     @property
     def kubeconfig(self) -> Path:

@@ -26,6 +26,7 @@ for space in /run/netns/cni-*; do
   [ ! -e "$space" ] || ! grep -qs "$(basename "$space")" "$RUN"/node*/cache/results/* || ip netns del "$(basename "$space")" || true
 done
 sleep 0.2
+ip address del "$SERVICES/32" dev lo 2>/dev/null || true
 for n in "${NODES[@]}"; do
   ip link del "clustrix-bed-$n" 2>/dev/null || true
   for group in /sys/fs/cgroup/*/clustrix-bed-$n; do
@@ -36,6 +37,6 @@ if [ -s "$STATE/sysctl" ]; then
   sysctl -qp "$STATE/sysctl"
   rm -f "$STATE/sysctl"
 fi
-rm -rf "$RUN"
+rm -rf "$RUN" "$STATE/volume"
 [ "${1:-}" != --purge ] || rm -rf "$STATE"
 say "down"

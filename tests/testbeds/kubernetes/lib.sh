@@ -24,6 +24,7 @@ CONTROLLERS_PORT=16257
 SCHEDULER_PORT=16259
 NODES=(1 2) # node N has the address 127.0.0.(N+1), so that logs and exec stay on loopback
 NAMESPACE=clustrix
+SERVICES=10.88.0.1 # what tests serve to pods is reached there
 USERS=(ada eve) # ada may what a user of Clustrix must; eve may nothing
 CONTROL=(etcd kube-apiserver kube-controller-manager kube-scheduler)
 PATH=$DEBIAN/usr/bin:$DEBIAN/usr/sbin:$PATH
@@ -118,10 +119,15 @@ start_host() {
 }
 
 start_containerd() {
-  local name dir=$RUN/node$1
+  local dir=$RUN/node$1
   detach "containerd$1" nsenter -t "$(cat "$(pidfile "host$1")")" -m "$DEBIAN/usr/bin/containerd" --config "$dir/containerd.toml" --log-level warn
   wait_for 20 "containerd of node $1" containers "$1" version
-  for name in pause python; do
+  import_images "$1"
+}
+
+import_images() {
+  local name
+  for name in pause python login; do
     containers "$1" images ls -q | grep -q "testbed.local/$name:" || containers "$1" images import "$BUILT/$name.tar" >/dev/null
   done
 }

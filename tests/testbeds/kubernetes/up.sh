@@ -67,7 +67,7 @@ write_node() {
   # Without masquerade no firewall is touched.
   cat >"$dir/cni.d/10-bridge.conflist" <<Y
 {"cniVersion": "0.4.0", "name": "bed-$1", "plugins": [{"type": "bridge", "bridge": "clustrix-bed-$1", "isGateway": true, "ipMasq": false,
- "ipam": {"type": "host-local", "ranges": [[{"subnet": "10.88.$1.0/24"}]], "dataDir": "$dir/cni"}}]}
+ "ipam": {"type": "host-local", "ranges": [[{"subnet": "10.88.$1.0/24"}]], "routes": [{"dst": "$SERVICES/32"}], "dataDir": "$dir/cni"}}]}
 Y
   # restrict_oom_score_adj: root may lack the right to lower the score.
   cat >"$dir/containerd.toml" <<Y
@@ -151,14 +151,42 @@ write_namespace() {
   wait_for 30 "the namespace's service account" ask "/api/v1/namespaces/$NAMESPACE/serviceaccounts/default" -f
 }
 
+# The image of Python, with what a login has besides: Debian has these programs on every machine, so they are this one's.
+make_login_image() {
+  local root layer
+  [ ! -s "$BUILT/login.tar" ] || return 0
+  root=$(mktemp -d "$STATE/login.XXXXXX")
+  layer=$(tar -tvf "$BUILT/python.tar" | sort -n -k 3 | awk 'END { print $NF }')
+  tar -xOf "$BUILT/python.tar" "$layer" | tar -x -C "$root"
+  cp /usr/bin/{sed,grep,gzip,find,xargs} "$root/usr/bin/"
+  ln -sf mawk "$root/usr/bin/awk"
+  python3 "$HERE/image.py" "$root" testbed.local/login:1 "$BUILT/login.tar.new" /usr/bin/python3
+  mv "$BUILT/login.tar.new" "$BUILT/login.tar"
+  rm -rf "$root"
+}
+
+# Both nodes have the same directory, as they would have that of a file server.
+write_volume() {
+  local size='{"requests": {"storage": "1Gi"}}' modes='["ReadWriteMany"]' claims=/api/v1/namespaces/$NAMESPACE/persistentvolumeclaims
+  install -d -m 1777 "$STATE/volume"
+  apply /api/v1/persistentvolumes clustrix "{\"metadata\": {\"name\": \"clustrix\"}, \"spec\": {\"capacity\": {\"storage\": \"1Gi\"}, \"accessModes\": $modes,
+    \"storageClassName\": \"\", \"hostPath\": {\"path\": \"$STATE/volume\"}, \"claimRef\": {\"namespace\": \"$NAMESPACE\", \"name\": \"shared\"}}}"
+  apply "$claims" shared "{\"metadata\": {\"name\": \"shared\"}, \"spec\": {\"accessModes\": $modes, \"storageClassName\": \"\", \"volumeName\": \"clustrix\", \"resources\": $size}}"
+  wait_for 30 "the claim's volume" bound "$claims/shared"
+}
+bound() { ask "$1" -f | grep -q '"phase": *"Bound"'; }
+
 "$HERE/build.sh"
 lock_bed
+make_login_image
 # Tests leave a bed up that was brought up by hand.
 [ -n "${CLUSTRIX_BED_FOR_TESTS:-}" ] || touch "$STATE.by-hand"
 install -d -m 755 "$RUN" "$RUN/pids" "$RUN/logs"
 remember_settings
 write_keys
 for n in "${NODES[@]}"; do write_node "$n"; done
+# For what tests serve to pods: an address of this machine that is on no network.
+ip address replace "$SERVICES/32" dev lo
 start etcd
 for n in "${NODES[@]}"; do start "host$n"; done
 # The runtimes come up while the API server does.
@@ -169,5 +197,7 @@ start kube-scheduler
 wait
 for n in "${NODES[@]}"; do start "kubelet$n"; done
 write_namespace
+write_volume
+for n in "${NODES[@]}"; do import_images "$n"; done
 for n in "${NODES[@]}"; do wait_for 60 "node $n" node_ready "$n"; done
 say "up; try: clustrix doctor, or kubectl, with KUBECONFIG=$RUN/kubeconfig-${USERS[0]}"

@@ -37,6 +37,7 @@ _ERRORS = (
     "PayloadError",
     "PluginError",
     "RemoteError",
+    "ResultLost",
     "ResultUnreadable",
     "StagingError",
     "SubmitRejected",
@@ -64,6 +65,7 @@ _STATES = (
     "OUT_OF_MEMORY",
     "NODE_FAIL",
     "PREEMPTED",
+    "RESULT_LOST",
     "LOST",
     "UNKNOWN",
 )

@@ -1,12 +1,15 @@
 """The way to a cluster: its API server, by the official client's configuration, connections and websockets.
 
-It is a transport, so that its questions are counted and its outages tried like those of all others. A command is not a
-line of sh but one of
+It is a transport, so that its questions are counted and its outages tried like those of all others. A command is one of
 
     GET|POST|PATCH|DELETE PATH     stdin is the body; stdout the answer; the exit code 0, else the HTTP status
+    LIST PATH                      stdin is JSON: ids of jobs; stdout a list of their objects at PATH
+    LOOK PATH                      the same, where who asks again and again is told what changes
     CREATE [PATH]                  stdin is JSON: a list of {"path", "body"}, created in order, if PATH is there. The
                                    first owns the others. What is there already counts as created
     EXEC NAMESPACE/POD CONTAINER ARGV...    a command in a container, with stdin, stdout and its exit code
+
+Where pods share a volume (``claim``), any other command is a line of sh, as for every transport: the door runs it.
 """
 
 from __future__ import annotations
@@ -15,11 +18,15 @@ import json
 import shlex
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from clustrix_core.errors import AuthenticationError, ConfigError, TransportError
+from clustrix_core.model import Cluster
 from clustrix_core.transport import DEADLINE, Completed
+from clustrix_k8s.door import Door
 from clustrix_k8s.options import K8sOptions
+from clustrix_k8s.watching import Picture, listed
 from clustrix_k8s.websocket import execute
 
 CONNECT = 15.0  # seconds
@@ -33,10 +40,12 @@ class Api:
     here = False
     connections = 0
 
-    def __init__(self, options: K8sOptions) -> None:
+    def __init__(self, options: K8sOptions, work_dir: str = Cluster.work_dir, python: str = Cluster.python) -> None:
         self._options = options
+        self._door = Door(Cluster("", "k8s", options, self, work_dir, python)) if options.claim else None
         self._lock = threading.Lock()
         self._made: Any = None
+        self._pictures: dict[str, Picture] = {}
         self.requests = 0
 
     def run(
@@ -50,14 +59,27 @@ class Api:
         verb, _, rest = command.partition(" ")
         if verb in ("GET", "POST", "PATCH", "DELETE"):
             done = self._request(verb, rest, b"".join(stdin), idle)
+            if verb == "DELETE" and done.returncode == 0:
+                self._deleted(rest, done)
+                if self._door is not None:
+                    self._door.removed(rest)
         elif verb == "CREATE":
             done = self._request("GET", rest, b"", idle) if rest else Completed(0)
             done = done if done.returncode else self._create(json.loads(b"".join(stdin)), idle)
+        elif verb == "LIST":
+            done, _, _ = listed(self._ask, rest, json.loads(b"".join(stdin)))
+        elif verb == "LOOK":
+            done = self._picture(rest).look(json.loads(b"".join(stdin)))
         elif verb == "EXEC":
             place, container, *argv = shlex.split(rest)
             return self._execute(place, container, argv, stdin, sink, idle)
+        elif self._door is not None:
+            return self._door.run(command, stdin, sink, idle)
         else:
-            raise ConfigError(f"an API server does not understand {command[:80]!r}: this needs a cluster with a login")
+            raise ConfigError(
+                f"an API server does not understand {command[:80]!r}: this needs files that pods share",
+                hint="Set claim: in options: to a PersistentVolumeClaim that all pods can mount.",
+            )
         if sink is not None:
             sink(done.stdout)
             return Completed(done.returncode, b"", done.stderr)
@@ -67,6 +89,9 @@ class Api:
         """Drop the connections; the next ``run`` makes new ones."""
         with self._lock:
             client, self._made = self._made, None
+            pictures, self._pictures = self._pictures, {}
+        for picture in pictures.values():
+            picture.close()
         if client is not None:
             manager = client.rest_client.pool_manager
             known = manager.pools.keys()  # it cannot be iterated itself
@@ -77,32 +102,52 @@ class Api:
     def __repr__(self) -> str:
         return f"Api({self._options.context or 'the current context'})"
 
+    def _picture(self, path: str) -> Picture:
+        with self._lock:
+            return self._pictures.setdefault(path, Picture(path, self._ask, self._open))
+
+    def _deleted(self, path: str, done: Completed) -> None:
+        with suppress(ValueError, KeyError, TypeError):
+            answer = json.loads(done.stdout)  # the object, which goes, or what is said of one that is gone
+            uid = str((answer.get("details") or answer["metadata"])["uid"])
+            self._pictures[path.rpartition("/")[0]].forget(uid)
+
+    def _ask(self, path: str) -> Completed:
+        return self._request("GET", path, b"", DEADLINE)
+
+    def _open(self, path: str, idle: float) -> Any:
+        return self._send("GET", path, b"", idle, preload_content=False)
+
     def _request(self, verb: str, path: str, body: bytes, idle: float) -> Completed:
+        answer = self._send(verb, path, body, idle)
+        if answer.status == 401:
+            said = answer.data[:300].decode("utf-8", "replace")
+            raise AuthenticationError(
+                f"the API server {self._client().configuration.host} refused the login: {said}",
+                hint="Log in again as your cluster's provider says, and look whether `kubectl get jobs` works.",
+            )
+        return Completed(0 if 200 <= answer.status < 300 else answer.status, answer.data)
+
+    def _send(self, verb: str, path: str, body: bytes, idle: float, **more: Any) -> Any:
         import urllib3
 
         client = self._client()
         headers = {"Accept": "application/json, */*", **self._authorization(client)}
         if body:
             headers["Content-Type"] = _KINDS.get(verb, "application/json")
+        self.requests += 1
         try:
-            answer = client.rest_client.pool_manager.request(
+            return client.rest_client.pool_manager.request(
                 verb,
                 client.configuration.host + path,
                 body=body or None,
                 headers=headers,
                 timeout=urllib3.Timeout(connect=CONNECT, read=idle),
                 retries=False,
+                **more,
             )
         except urllib3.exceptions.HTTPError as error:
             raise TransportError(f"the API server {client.configuration.host} cannot be reached: {error}") from error
-        self.requests += 1
-        if answer.status == 401:
-            said = answer.data[:300].decode("utf-8", "replace")
-            raise AuthenticationError(
-                f"the API server {client.configuration.host} refused the login: {said}",
-                hint="Log in again as your cluster's provider says, and look whether `kubectl get jobs` works.",
-            )
-        return Completed(0 if 200 <= answer.status < 300 else answer.status, answer.data)
 
     def _create(self, wanted: Sequence[dict[str, Any]], idle: float) -> Completed:
         made: list[Any] = []

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from functools import cache
 from typing import Any
 
@@ -13,10 +15,15 @@ from clustrix_core.transport import Completed
 from clustrix_k8s import names
 from clustrix_k8s.options import K8sOptions
 
-PAGE = 500
 GONE = 404
+CONFLICT = 409
 FORBIDDEN = 403  # also what a server says that has just begun and does not know its roles yet
 BUSY = (408, 429, 500, 502, 503, 504)  # the server may have done it, or may do it when asked again
+HINTS = {  # by what is part of the server's words
+    "exceeded quota": "The namespace's quota is used up: wait for other jobs, or ask the cluster's administrator.",
+    "failed quota": "The namespace's quota wants to know this of each pod: set memory= and cores=, or pod_template:.",
+    "admission webhook": "A policy of the cluster: what it asks for can be laid over the pods by pod_template:.",
+}
 
 
 def namespace(cluster: Cluster) -> str:
@@ -57,8 +64,27 @@ def refusal(command: str, done: Completed) -> CommandError:
         returncode=done.returncode,
         stderr=done.error,
         transient=done.returncode in (*BUSY, FORBIDDEN) or done.returncode < 400,
-        hint="`clustrix doctor` says which rights are missing." if done.returncode == FORBIDDEN else None,
+        hint=hint(done),
     )
+
+
+def hint(done: Completed) -> str | None:
+    """Return what to do about a refusal."""
+    said = words(done)
+    for part, advice in HINTS.items():
+        if part in said:
+            return advice
+    return "`clustrix doctor` says which rights are missing." if done.returncode == FORBIDDEN else None
+
+
+def perhaps(cluster: Cluster, command: str) -> Sequence[Mapping[str, Any]]:
+    """Return what a list holds that not everybody may see; nothing where it cannot be had."""
+    done = cluster.transport.run(command)
+    try:
+        items = json.loads(done.stdout)["items"] if done.returncode == 0 else []
+        return [one for one in items if isinstance(one["metadata"], dict)]
+    except (ValueError, KeyError, TypeError):
+        return []
 
 
 def begins(cluster: Cluster, done: Completed) -> bool:
@@ -74,27 +100,39 @@ def words(done: Completed) -> str:
         return (done.error or done.text)[:500].strip() or f"HTTP {done.returncode}"
 
 
+def created(one: Mapping[str, Any]) -> float:
+    """Return when an object was made, in seconds since the epoch; now where it does not say so."""
+    try:
+        return datetime.fromisoformat(str(one["metadata"]["creationTimestamp"]).replace("Z", "+00:00")).timestamp()
+    except (KeyError, ValueError):
+        return time.time()
+
+
 def pods(cluster: Cluster, handles: Sequence[JobHandle]) -> Sequence[Mapping[str, Any]]:
-    """Return the pods of these jobs, the older first: one question for all, or one a page."""
-    return _listed(cluster, names.core_path(namespace(cluster), "pods"), names.selector(handles))
+    """Return the pods of these jobs, the older first: one question for all, and mostly the answer is here already."""
+    return _items(cluster, f"LOOK {names.core_path(namespace(cluster), 'pods')}", handles)
 
 
 def jobs(cluster: Cluster, handles: Sequence[JobHandle]) -> Sequence[Mapping[str, Any]]:
     """Return the Jobs of these jobs."""
-    return _listed(cluster, names.jobs_path(namespace(cluster)), names.selector(handles))
+    return _items(cluster, f"LIST {names.jobs_path(namespace(cluster))}", handles)
 
 
-def _listed(cluster: Cluster, path: str, selector: str) -> Sequence[Mapping[str, Any]]:
-    found: list[Mapping[str, Any]] = []
-    more = ""
-    while True:
-        answer = ask(cluster, f"GET {path}?{selector}&limit={PAGE}{more}")
-        if not isinstance(answer, dict) or not isinstance(answer.get("items"), list):
-            raise CommandError("the API server's answer is no list", transient=True)
-        found += answer["items"]
-        if not (token := (answer.get("metadata") or {}).get("continue")):
-            return sorted(found, key=lambda one: str(one["metadata"].get("creationTimestamp")))
-        more = f"&continue={token}"
+def left(cluster: Cluster, handles: Sequence[JobHandle]) -> Sequence[Mapping[str, Any]]:
+    """Return the pods that there are this very moment."""
+    return _items(cluster, f"LIST {names.core_path(namespace(cluster), 'pods')}", handles)
+
+
+def _items(cluster: Cluster, command: str, handles: Sequence[JobHandle]) -> Sequence[Mapping[str, Any]]:
+    answer = ask(cluster, command, sorted({handle.job for handle in handles}))
+    if not isinstance(answer, dict) or not isinstance(answer.get("items"), list):
+        raise CommandError("the API server's answer is no list", transient=True)
+    return sorted(answer["items"], key=lambda one: str(one["metadata"].get("creationTimestamp")))
+
+
+def owner(one: Mapping[str, Any]) -> str:
+    """Return the id of the job that an object is of."""
+    return str((one["metadata"].get("labels") or {}).get(names.JOB))
 
 
 def of(handle: JobHandle, found: Sequence[Mapping[str, Any]]) -> dict[int, Mapping[str, Any]]:
@@ -103,7 +141,5 @@ def of(handle: JobHandle, found: Sequence[Mapping[str, Any]]) -> dict[int, Mappi
     for one in found:
         labels = one["metadata"].get("labels") or {}
         if labels.get(names.JOB) == handle.job and labels.get(names.NAME) == handle.name:
-            task = str(labels.get(names.TASK))
-            if task.isdecimal() and int(task) < handle.tasks:
-                mine[int(task)] = one
+            mine.update(dict.fromkeys(names.tasks(one, handle), one))
     return mine

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 import shlex
 import time
 import zlib
@@ -13,14 +14,21 @@ from pathlib import Path
 from typing import Any
 
 from clustrix_core import batch
-from clustrix_core.errors import CommandError
+from clustrix_core.errors import CommandError, TransportError
 from clustrix_core.model import Cluster, Fetched, JobHandle, LogChunk
 from clustrix_core.transport import DEADLINE, Completed, Transport
-from clustrix_k8s import asking, manifest, names, states
+from clustrix_k8s import asking, manifest, names, shelving, states
+from clustrix_k8s.store import result_of
 
 EVERY = 5.0  # seconds between two looks into a pod that is still running: each is a command in it
 LARGEST = 1 << 24  # bytes that a container's last words may unpack to
 LOG = 1 << 20
+_NO_NODE = "dialing backend"  # what an API server says that cannot reach a node
+_LEFT = re.compile(r"clustrix: left (\d+)")
+
+
+class _Away(Exception):
+    """A pod keeps results, and its node does not answer."""
 
 
 def fetch(handles: Sequence[JobHandle], into: Path, cluster: Cluster) -> Mapping[str, Fetched]:
@@ -28,34 +36,80 @@ def fetch(handles: Sequence[JobHandle], into: Path, cluster: Cluster) -> Mapping
     if not handles:
         return {}
     discard(cluster, [handle for handle in handles if handle.discard])
+    if cluster.options.claim:
+        return batch.fetch(handles, into, cluster)
     wanted = [handle for handle in handles if not handle.discard]
     pods = asking.pods(cluster, wanted) if wanted else ()
     found = {handle.job: Fetched(missing=True) for handle in handles}
+    away: _Away | None = None
     for handle in wanted:
-        mine = [pod for pod in asking.of(handle, pods).values() if not pod["metadata"].get("deletionTimestamp")]
-        if mine:
-            found[handle.job] = _joined([_from(pod, handle, into, cluster) for pod in mine])
+        mine = asking.of(handle, pods)
+        try:
+            all = [_of_task(task, mine.get(task), handle, into, cluster) for task in range(handle.tasks)]
+        except _Away as error:
+            away, found[handle.job] = error, Fetched()
+            continue
+        if any(all):
+            found[handle.job] = _joined([one for one in all if one])
+    if away and not any(one.new for one in found.values()):
+        # What waits there is not lost: nobody must hear that its job is over before it can be asked.
+        raise TransportError(str(away.args[0])) from away
     return found
+
+
+def _of_task(
+    task: int, pod: Mapping[str, Any] | None, handle: JobHandle, into: Path, cluster: Cluster
+) -> Fetched | None:
+    """Return what a task has left, from its pod or from the store; None for no trace of it."""
+    going = pod is None or pod["metadata"].get("deletionTimestamp")
+    found = _from(pod, handle, into, cluster) if pod is not None and not going else None
+    store = shelving.store_of(cluster)
+    if store is None or (pod is not None and not going and not _may_be_stored(pod)):
+        return found
+    brought = into / handle.job / f".stored-{handle.round}.{task}"
+    if brought.exists():
+        return found or Fetched()
+    said = pod is not None and shelving.says_stored(pod)
+    if not said and not _due(into / handle.job, f".asked-{handle.round}.{task}", True):
+        return found
+    if not said and not store.has(result_of(handle, task)):
+        return found
+    shelf = shelving.Shelf(store, result_of(handle, task))
+    try:
+        found = _copy(shelf, handle, into, cluster)
+    except CommandError as error:
+        if not isinstance(error.__cause__, FileNotFoundError):
+            raise
+        return Fetched()  # the next question about the job says so
+    if not shelf.left and not found.unkept:
+        brought.touch()
+    return found
+
+
+def _may_be_stored(pod: Mapping[str, Any]) -> bool:
+    """Return whether a pod says that its results are in the store, or has ended and says nothing any more."""
+    over = (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+    return shelving.says_stored(pod) or (over and not states.container(pod, "task").get("state"))
 
 
 def discard(cluster: Cluster, handles: Sequence[JobHandle]) -> None:
     """Remove the objects of jobs; the first of each owns the rest."""
-    namespace = asking.namespace(cluster)
-    for handle in handles:
-        for round in range(handle.round + 1):
-            name = names.objects(replace(handle, round=round, name=_name(handle, round)))[0]
-            path = f"{names.jobs_path(namespace)}/{name}"
+    if not handles:
+        return
+    namespace, ids = asking.namespace(cluster), {handle.job for handle in handles}
+    store = shelving.store_of(cluster)
+    if store is not None:
+        for job in ids:
+            store.remove(f"jobs/{job}")
+    for one in asking.jobs(cluster, handles):  # of all rounds, whatever they were called
+        if asking.owner(one) in ids and not one["metadata"].get("ownerReferences"):
+            path = f"{names.jobs_path(namespace)}/{one['metadata']['name']}"
             asking.ask(cluster, f"DELETE {path}", {"propagationPolicy": "Background"}, missing=True)
-    for pod in asking.pods(cluster, handles) if handles else ():
+    for pod in asking.left(cluster, handles):
         # Its Job is gone; who asks before the server's collector has come by must not find it.
-        if any((pod["metadata"].get("labels") or {}).get(names.JOB) == handle.job for handle in handles):
+        if asking.owner(pod) in ids:
             path = f"{names.core_path(namespace, 'pods')}/{pod['metadata']['name']}"
             asking.ask(cluster, f"DELETE {path}", {"gracePeriodSeconds": 5}, missing=True)
-
-
-def _name(handle: JobHandle, round: int) -> str:
-    plain = handle.name.removesuffix(f"-r{handle.round}") if handle.round else handle.name
-    return plain + (f"-r{round}" if round else "")
 
 
 def _joined(all: Sequence[Fetched]) -> Fetched:
@@ -69,6 +123,8 @@ def _from(pod: Mapping[str, Any], handle: JobHandle, into: Path, cluster: Cluste
     ended = state.get("terminated")
     marker = into / handle.job / f"status-{handle.round}.{task}"
     if ended and (words := str(ended.get("message") or "").partition("\n")[2].strip()):
+        if shelving.says_stored(pod):
+            return Fetched()
         # All is in it, or nothing; what came of it once is here.
         return Fetched() if marker.is_file() else _copy(_LastWords(words), handle, into, cluster)
     keeper = states.container(pod, "keeper").get("state") or {}
@@ -76,28 +132,40 @@ def _from(pod: Mapping[str, Any], handle: JobHandle, into: Path, cluster: Cluste
         return Fetched()
     if not ended and not _due(into / handle.job, f".looked-{handle.round}.{task}"):
         return Fetched()
+    mirror, released = into / handle.job, into / handle.job / f".released-{handle.round}.{task}"
+    if released.exists() and released.read_text() == _held(mirror):
+        return Fetched()
     place = f"{pod['metadata'].get('namespace')}/{pod['metadata'].get('name')}"
     try:
-        found = _copy(_Keeper(cluster, place), handle, into, cluster)
-        if ended and not found.unkept:
+        keeper = _Keeper(cluster, place)
+        found = _copy(keeper, handle, into, cluster)
+        if ended and not found.unkept and not keeper.left:
             cluster.transport.run(f"EXEC {place} keeper {shlex.join(_program(cluster, 'release'))}")
+            released.write_text(_held(mirror))
     except CommandError as error:
+        if ended and _NO_NODE in str(error.args[0]):
+            raise _Away(str(error.args[0])) from error
         if not error.transient:
             raise
         return Fetched()  # it has ended since it was listed: the next list says how
     return found
 
 
-def _due(mirror: Path, name: str) -> bool:
-    """Return whether it is time to look into a pod that is still running, and note that it is looked into. At first
-    there is nothing to see."""
+def _held(mirror: Path) -> str:
+    """Return how many bytes of results are here."""
+    return str(sum(path.stat().st_size for kind in ("results-*", "value-*") for path in mirror.glob(kind)))
+
+
+def _due(mirror: Path, name: str, at_once: bool = False) -> bool:
+    """Return whether it is time to look at what costs a request of its own, and note that it is looked at. Where it
+    is a pod that still runs, at first there is nothing to see."""
     looked = mirror / name
     mirror.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
         due = not 0 <= time.time() - looked.stat().st_mtime < EVERY
     except OSError:
         looked.touch()
-        return False
+        return at_once
     if due:
         looked.touch()
     return due
@@ -150,6 +218,7 @@ class _Keeper(_Way):
 
     cluster: Cluster
     place: str
+    left: int = 0  # values that nobody has asked for yet
 
     def run(
         self,
@@ -160,13 +229,17 @@ class _Keeper(_Way):
     ) -> Completed:
         request = b"".join(stdin)
         argv = shlex.join(_program(self.cluster, "give"))
-        return self.cluster.transport.run(
-            f"EXEC {self.place} keeper {argv}", [b"%d\n" % len(request) + request], sink, idle
-        )
+        asked = [b"%d\n" % len(request) + request]
+        done = self.cluster.transport.run(f"EXEC {self.place} keeper {argv}", asked, sink, idle)
+        said = _LEFT.search(done.error)
+        self.left = int(said[1]) if said else 0
+        return done
 
 
 def logs(handle: JobHandle, cluster: Cluster, since: int) -> LogChunk:
     """Return what a task has written, as the server keeps it. It keeps no offsets: all up to there is read again."""
+    if cluster.options.claim:
+        return batch.logs(handle, cluster, since)
     pod = asking.of(handle, asking.pods(cluster, [handle])).get(handle.task)
     state = states.container(pod, "task").get("state") or {} if pod else {}
     if pod is None or "waiting" in state or not state:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -14,16 +14,20 @@ from clustrix_core import batch, bundle
 from clustrix_core.errors import ConfigError
 from clustrix_core.model import Cluster, JobSpec, JobState
 from clustrix_k8s import names
+from clustrix_k8s.documents import merged, text
 from clustrix_k8s.options import K8sOptions
 
 MOUNT = "/clustrix"  # where the volume is that the containers of a pod share, unless work_dir names another place
 IN = "/clustrix-in"
+PROGRAM = ("pod.py", "giving.py", "keeper.py", "parcels.py")  # the first is run
+SENT, SHARING = f"{IN}/worker/{PROGRAM[0]}", "sharing.py"  # with a claim that one is
 LACKS = ("nodes", "partition", "account", "qos", "constraint", "exclusive")
 KEEPER_CPU = 10  # thousandths of a core
 KEEPER = {"requests": {"cpu": f"{KEEPER_CPU}m", "memory": "32Mi"}, "limits": {"memory": "128Mi"}}
+PLAIN, INDEXED = "Kubernetes", "Kubernetes with Indexed Jobs"  # what the first contact says that there is
 SLACK = 60  # seconds on top of walltime and pick-up before the server ends a pod that does not end by itself
-# So that whoever has saved it can run it.
-HEAD = "#!/usr/bin/env -S kubectl apply -f\n"
+
+TASK = "$(CLUSTRIX_POD_TASK)"  # in a command the server puts the variable's value there
 
 SCRIPT = batch.Dialect(
     name="Kubernetes",
@@ -41,28 +45,35 @@ SCRIPT = batch.Dialect(
 
 
 @cache
-def program() -> str:
-    """Return the program that runs in a pod."""
-    return resources.files("clustrix_k8s").joinpath("pod.py").read_text("utf-8")
+def program() -> Mapping[str, bytes]:
+    """Return the program that runs in a pod, by the names of its files."""
+    return {name: resources.files("clustrix_k8s").joinpath(name).read_bytes() for name in PROGRAM}
 
 
 def worker_name(digest: str) -> str:
     """Return the name of the Secret with the worker, which is the same for all jobs of one version."""
-    return f"clustrix-worker-{digest}-{hashlib.sha256(program().encode()).hexdigest()[:8]}"
+    return f"clustrix-worker-{digest}-{hashlib.sha256(b''.join(program().values())).hexdigest()[:8]}"
 
 
 def render(job: JobSpec, cluster: Cluster) -> str:
     """Return the objects of a job as YAML that ``kubectl apply`` takes. The payload is not in it."""
     _refuse(job, cluster)
-    script = batch.render(SCRIPT, job, cluster)
+    # Where the files of a job outlive its pod, its log is one of them.
+    script = batch.render(replace(SCRIPT, own_log=bool(cluster.options.claim)), job, cluster)
     secret = {
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": _metadata(names.base(job), names.labels(job), cluster.options),
         "stringData": {f"job-{job.round}.sh": script},
     }
-    jobs = [_job(job, cluster, task, name) for task, name in enumerate(names.objects(job))]
-    return HEAD + _yaml([*jobs, secret])
+    jobs = [_job(job, cluster, task) for task in ([None] if is_indexed(job, cluster) else range(job.tasks))]
+    return text([*jobs, secret])
+
+
+def is_indexed(job: JobSpec, cluster: Cluster) -> bool:
+    """Return whether the tasks of a job are the indexes of one Job: where the first contact has seen that they can be,
+    and that one which fails does not end the others."""
+    return job.tasks > 1 and cluster.site is not None and cluster.site.scheduler == INDEXED
 
 
 def _refuse(job: JobSpec, cluster: Cluster) -> None:
@@ -79,27 +90,28 @@ def _refuse(job: JobSpec, cluster: Cluster) -> None:
             f"gpus={asked.gpus!r}: pods ask for a number of GPUs",
             hint="The kind of GPU is a label of the node: node_selector: in options:.",
         )
-    if job.after:
+    if job.after and not cluster.options.claim:
         raise ConfigError(
             "the value of another job cannot be an argument here: pods share no files",
-            hint="Pass job.result() instead.",
+            hint="Pass job.result() instead, or set claim: in options: to a volume that all pods can mount.",
         )
-    if job.environment:
+    if job.environment and not cluster.options.claim:
         raise ConfigError(
             "environment: nothing can be installed for a pod that comes and goes",
-            hint="Set environment: none, and image: to one that holds what the function needs.",
+            hint="Set environment: none, and image: to one that holds what the function needs; or set claim: in"
+            " options: to a volume that all pods can mount.",
         )
     mount(cluster)
 
 
 def mount(cluster: Cluster) -> str:
-    """Return where a pod's own volume is."""
+    """Return where a pod's own volume is, or the one that all share."""
     if cluster.work_dir == Cluster.work_dir:
         return MOUNT
     if not cluster.work_dir.startswith("/") or ":" in cluster.work_dir or not cluster.work_dir.isprintable():
         raise ConfigError(
             f"work_dir={cluster.work_dir!r} is no absolute path in a pod",
-            hint="Leave it out: each pod has a directory of its own, and nothing stays there.",
+            hint="Leave it out: each pod has a directory of its own, or all have that of claim:, mounted at /clustrix.",
         )
     return cluster.work_dir.rstrip("/")
 
@@ -109,13 +121,19 @@ def work(cluster: Cluster) -> str:
     return f"{mount(cluster)}/work"
 
 
-def _job(job: JobSpec, cluster: Cluster, task: int, name: str) -> dict[str, Any]:
+def _job(job: JobSpec, cluster: Cluster, task: int | None) -> dict[str, Any]:
+    """Return the Job of a task; ``task`` None: that of all."""
     options: K8sOptions = cluster.options
     labels = dict(names.labels(job, task))
+    # Kubernetes knows no order of jobs: one that comes after others has no pod until somebody sees that they are over.
+    later = {names.AFTER: " ".join(sorted(job.after))} if any(job.after.values()) else {}
+    name, count = names.objects(job, indexed=task is None)[task or 0], job.tasks if task is None else 1
+    # Whether a call is tried again is decided by its retries.
+    once = {"backoffLimit": 0} if task is not None else {"completionMode": "Indexed", "backoffLimitPerIndex": 0}
     spec: dict[str, Any] = {
-        "backoffLimit": 0,  # whether a call is tried again is decided by its retries
-        "parallelism": 1,
-        "completions": 1,
+        **once,
+        "parallelism": 0 if later else count,
+        "completions": count,
         "template": merged({"metadata": {"labels": labels}, "spec": _pod(job, cluster, task)}, options.pod_template),
     }
     if options.ttl_seconds_after_finished is not None:
@@ -126,39 +144,64 @@ def _job(job: JobSpec, cluster: Cluster, task: int, name: str) -> dict[str, Any]
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": _metadata(name, labels, options),
+        "metadata": {**_metadata(name, labels, options), **({"annotations": later} if later else {})},
         "spec": spec,
     }
 
 
-def _pod(job: JobSpec, cluster: Cluster, task: int) -> dict[str, Any]:
+def _pod(job: JobSpec, cluster: Cluster, task: int | None) -> dict[str, Any]:
     options: K8sOptions = cluster.options
-    here = [job.id, job.round, task, job.tasks, job.width, bundle.digest(), job.walltime or 0]
+    here = [job.id, job.round, TASK if task is None else task, job.tasks, job.width, bundle.digest(), job.walltime or 0]
     limits, cores = _limits(job, options), job.resources.cores * job.width
-    pod = {
-        **bare(options),
-        "containers": [
-            {
-                **container("task", cluster, ["task", work(cluster), *map(str, here)]),
-                "env": [{"name": "CLUSTRIX_POD_TASK", "value": str(task)}],
-                # Both containers together ask for what the job does: a node of so many cores can hold it.
-                "resources": {"requests": {**limits, "cpu": f"{cores * 1000 - KEEPER_CPU}m"}, "limits": limits},
-            },
-            {
-                **container("keeper", cluster, ["keep", work(cluster), str(options.pick_up_seconds)]),
-                "resources": KEEPER,
-            },
-        ],
-        "volumes": volumes(worker_name(bundle.digest()), [f"{names.base(job)}"] if not job.round else _rounds(job)),
+    asked = {
+        "env": [{"name": "CLUSTRIX_POD_TASK", **_number(task)}],
+        # Together with the keeper, or the door, it asks for what the job does: a node of so many cores can hold it.
+        "resources": {"requests": {**limits, "cpu": f"{cores * 1000 - KEEPER_CPU}m"}, "limits": limits},
     }
-    if job.walltime:
-        pod["activeDeadlineSeconds"] = job.walltime + options.pick_up_seconds + SLACK
-    return pod
+    if options.claim:
+        own, wait = _sharing(job, cluster, asked, here[2]), SLACK
+    else:
+        own, wait = _alone(job, cluster, asked, here), options.pick_up_seconds + SLACK
+    deadline = {"activeDeadlineSeconds": job.walltime + wait} if job.walltime else {}
+    return {**bare(options), **own, **deadline}
+
+
+def _alone(job: JobSpec, cluster: Cluster, asked: Mapping[str, Any], here: Sequence[object]) -> dict[str, Any]:
+    """A pod that shares no files: all comes in Secrets, and a second container keeps the results."""
+    keep = ["keep", work(cluster), str(cluster.options.pick_up_seconds)]
+    secrets = [names.base(job)] if not job.round else _rounds(job)
+    return {
+        "containers": [
+            {**container("task", cluster, ["task", work(cluster), *map(str, here)]), **asked},
+            {**container("keeper", cluster, keep), "resources": KEEPER},
+        ],
+        "volumes": volumes(worker_name(bundle.digest()), secrets),
+    }
+
+
+def _sharing(job: JobSpec, cluster: Cluster, asked: Mapping[str, Any], number: object) -> dict[str, Any]:
+    """A pod of those that share a volume: the job's directory is there, and the results stay there."""
+    place = f"{work(cluster)}/{job.dir}"
+    words = [place, f"{IN}/job/job-{job.round}.sh", str(job.round), str(number), str(job.walltime or 0)]
+    task = container("task", cluster, words, f"{place}/{SHARING}")
+    task["volumeMounts"] = [one for one in task["volumeMounts"] if one["name"] != "worker"]
+    script = {"name": "job", "secret": {"secretName": names.base(job)}}
+    return {"containers": [{**task, **asked}], "volumes": [room(cluster.options), script]}
+
+
+def _number(task: int | None) -> dict[str, Any]:
+    field = {"fieldPath": f"metadata.annotations['{names.INDEX}']"}
+    return {"valueFrom": {"fieldRef": field}} if task is None else {"value": str(task)}
 
 
 def _rounds(job: JobSpec) -> Sequence[str]:
     """A later round needs the payload of the first, and what is its own."""
-    return [names.base(job).removesuffix(f"-r{job.round}"), names.base(job)]
+    return [first_secret(job), names.base(job)]
+
+
+def first_secret(job: JobSpec) -> str:
+    """Return the name of the Secret of a job's first round."""
+    return names.base(job).removesuffix(f"-r{job.round}")
 
 
 def _limits(job: JobSpec, options: K8sOptions) -> dict[str, str]:
@@ -186,8 +229,8 @@ def bare(options: K8sOptions) -> dict[str, Any]:
     return {name: value for name, value in said.items() if value or value is False}
 
 
-def container(name: str, cluster: Cluster, words: Sequence[str]) -> dict[str, Any]:
-    """Return a container that runs the pod's program."""
+def container(name: str, cluster: Cluster, words: Sequence[str], place: str = SENT) -> dict[str, Any]:
+    """Return a container that runs the pod's program, which lies in ``place``."""
     try:
         python = shlex.split(cluster.python)
     except ValueError as error:
@@ -197,7 +240,7 @@ def container(name: str, cluster: Cluster, words: Sequence[str]) -> dict[str, An
         "name": name,
         "image": cluster.options.image,
         # The server expands $(NAME) in a command.
-        "command": [word.replace("$", "$$") for word in [*python, f"{IN}/worker/pod.py", *words]],
+        "command": [word if word == TASK else word.replace("$", "$$") for word in [*python, place, *words]],
         "volumeMounts": [
             {"name": volume, "mountPath": path, **({"readOnly": True} if fixed else {})}
             for volume, path, fixed in mounts
@@ -217,46 +260,14 @@ def volumes(worker: str, secrets: Sequence[str]) -> list[dict[str, Any]]:
     ]
 
 
+def room(options: K8sOptions) -> dict[str, Any]:
+    """Return the volume that the containers of a pod share, and with a claim all pods."""
+    return {
+        "name": "work",
+        **({"persistentVolumeClaim": {"claimName": options.claim}} if options.claim else {"emptyDir": {}}),
+    }
+
+
 def _metadata(name: str, labels: Mapping[str, str], options: K8sOptions) -> dict[str, Any]:
     found: dict[str, Any] = {"name": name, "labels": dict(labels)}
     return {**found, "namespace": options.namespace} if options.namespace else found
-
-
-def merged(under: Any, over: Any) -> Any:
-    """Lay a patch over an object as the API server does: lists of named things are joined by name."""
-    if isinstance(under, Mapping) and isinstance(over, Mapping):
-        found = {name: merged(under.get(name), value) for name, value in over.items() if value is not None}
-        return {**{name: value for name, value in under.items() if over.get(name, value) is not None}, **found}
-    if isinstance(under, list) and isinstance(over, (list, tuple)):
-        for key in ("name", "mountPath"):
-            if all(isinstance(one, Mapping) and key in one for one in [*under, *over]):
-                patches = {one[key]: one for one in over}
-                joined = [merged(one, patches.pop(one[key], {})) for one in under]
-                return [*joined, *(dict(one) for one in patches.values())]
-    return over
-
-
-def _yaml(documents: Sequence[Mapping[str, Any]]) -> str:
-    import yaml
-
-    class Dumper(yaml.SafeDumper):
-        def ignore_aliases(self, data: Any) -> bool:
-            return True
-
-    def text(dumper: yaml.SafeDumper, data: str) -> yaml.Node:
-        # What other readers take for a number, such as 1e5, which a job's id may look like, is quoted.
-        style = "|" if "\n" in data else "'" if re.fullmatch(r"[0-9.eE+_-]+", data) else None
-        return dumper.represent_scalar("tag:yaml.org,2002:str", data, style=style)
-
-    Dumper.add_representer(str, text)
-    return "---\n".join(
-        yaml.dump(document, Dumper=Dumper, sort_keys=False, width=1 << 30, default_flow_style=False)
-        for document in documents
-    )
-
-
-def read(script: str) -> Sequence[dict[str, Any]]:
-    """Return the objects of a script that ``render`` has written."""
-    import yaml
-
-    return [document for document in yaml.safe_load_all(script) if document]

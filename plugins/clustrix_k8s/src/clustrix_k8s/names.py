@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 from urllib.parse import quote
 
 from clustrix_core.model import JobHandle, JobSpec
 
 MANAGED = {"app.kubernetes.io/managed-by": "clustrix"}
 JOB, ROUND, TASK, NAME, PROBE = "clustrix/job", "clustrix/round", "clustrix/task", "clustrix/name", "clustrix/probe"
-CANCELLED = "clustrix/cancelled"
+DOOR = "clustrix/door"
+CANCELLED, AFTER = "clustrix/cancelled", "clustrix/after"
+INDEX = "batch.kubernetes.io/job-completion-index"  # an annotation of the pods of an Indexed Job, since 1.21
+# One of pods of which one that fails does not end the others (backoffLimitPerIndex): since 1.28, always from 1.33.
+ALONE = "batch.kubernetes.io/job-index-failure-count"
 AT_ONCE = 50  # jobs that are asked for by name; of more all are listed
 _UNFIT = re.compile(r"[^a-z0-9]+")
 
@@ -23,10 +28,21 @@ def base(job: JobSpec | JobHandle) -> str:
     return f"{label}-{number}" + (f"-r{job.round}" if job.round else "")
 
 
-def objects(job: JobSpec | JobHandle) -> Sequence[str]:
-    """Return the names of the Jobs of a round, one a task."""
+def objects(job: JobSpec | JobHandle, indexed: bool | None = None) -> Sequence[str]:
+    """Return the names of the Jobs of a round: one a task, or one for all. ``indexed``: which; a handle knows it."""
     name = base(job)
-    return [name] if job.tasks == 1 else [f"{name}-{task}" for task in range(job.tasks)]
+    if indexed is None:
+        indexed = isinstance(job, JobHandle) and job.native == name
+    return [name] if indexed or job.tasks == 1 else [f"{name}-{task}" for task in range(job.tasks)]
+
+
+def tasks(one: Mapping[str, Any], handle: JobHandle) -> Sequence[int]:
+    """Return of which tasks of a job an object is: a pod of one, a Job of one or of all."""
+    metadata = one["metadata"]
+    told = (metadata.get("labels") or {}).get(TASK) or (metadata.get("annotations") or {}).get(INDEX)
+    if told is None:
+        return range(handle.tasks)
+    return [int(told)] if str(told).isdecimal() and int(told) < handle.tasks else []
 
 
 def labels(job: JobSpec, task: int | None = None) -> Mapping[str, str]:
@@ -35,12 +51,11 @@ def labels(job: JobSpec, task: int | None = None) -> Mapping[str, str]:
     return found if task is None else {**found, TASK: str(task)}
 
 
-def selector(handles: Sequence[JobHandle]) -> str:
-    """Return what finds the objects of these jobs, as a part of a URL."""
+def selector(jobs: Collection[str]) -> str:
+    """Return what finds the objects of these jobs, as a part of a URL; without any, those of all jobs."""
     managed = ",".join(f"{key}={value}" for key, value in MANAGED.items())
-    ids = sorted({handle.job for handle in handles})
-    some = f",{JOB} in ({','.join(ids)})" if len(ids) <= AT_ONCE else ""
-    return f"labelSelector={quote(managed + some)}"
+    some = f" in ({','.join(sorted({*jobs}))})" if 0 < len(jobs) <= AT_ONCE else ""
+    return f"labelSelector={quote(f'{managed},{JOB}{some}')}"
 
 
 def jobs_path(namespace: str) -> str:

@@ -34,8 +34,13 @@ class K8sOptions:
     priority_class_name: str | None = _help("priority class of the pods")
     queue_name: str | None = _help("local queue of Kueue, which then admits the jobs")
     gpu_resource: str = _help("name of a GPU among the resources of a node", "nvidia.com/gpu")
+    claim: str | None = _help("PersistentVolumeClaim with room that all pods share, mounted where work_dir says")
     parallelism: int = _help("at most so many pods of one map", 8)
     pick_up_seconds: int = _help("how long a pod keeps a result that nobody has fetched", 3600)
+    store: str | None = _help("object store for large data and results, like s3://bucket/folder; see the tutorial")
+    store_options: Mapping[str, Any] = field(
+        default_factory=dict, hash=False, metadata={"help": "what fsspec needs to find the store; no passwords"}
+    )
     ttl_seconds_after_finished: int | None = _help("after how long the server removes jobs that are over", 604800)
     image_patience_seconds: int = _help("how long an image may fail to be pulled", 60)
     pod_template: Mapping[str, Any] = field(
@@ -51,8 +56,22 @@ class K8sOptions:
         for name, least in (("parallelism", 1), ("pick_up_seconds", 10), ("image_patience_seconds", 0)):
             if getattr(self, name) < least:
                 raise ConfigError(f"{name}={getattr(self, name)} is less than {least}", field=name)
+        if self.claim and self.store:
+            raise ConfigError(
+                "claim and store are two places for the same data",
+                hint="Leave one out: with claim: pods share a volume, with store: all goes by way of an object store.",
+                field="store",
+            )
+        for name in self.store_options:
+            if _SECRET.search(name):
+                raise ConfigError(
+                    f"store_options: {name} is a password, and no file of ours holds one",
+                    hint="Leave it where the store's own programs find it: the environment, or a file like ~/.aws.",
+                    field="store_options",
+                )
 
 
+_SECRET = re.compile("secret|token|passw|_key|^key$|credential")
 _NAME = r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?"
 _FORMS = {
     "namespace": r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?",
@@ -61,5 +80,7 @@ _FORMS = {
     "service_account": _NAME,
     "priority_class_name": _NAME,
     "queue_name": _NAME,
+    "claim": _NAME,
+    "store": r"[a-z][a-z0-9+.-]*://[^?#\s]+",
     "gpu_resource": r"([a-z0-9.-]{1,253}/)?[A-Za-z0-9][A-Za-z0-9._-]{0,62}",
 }

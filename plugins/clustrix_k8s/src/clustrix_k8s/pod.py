@@ -11,10 +11,8 @@ import base64
 import fcntl
 import gzip
 import importlib
-import io
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -24,17 +22,21 @@ import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import IO, BinaryIO, Callable, Dict, List, Tuple
+    from typing import IO, Any, Callable, Dict, List, Tuple
+
+if TYPE_CHECKING or __package__:
+    from clustrix_k8s import giving, keeper, parcels
+else:  # in a pod these files lie side by side
+    import giving
+    import keeper
+    import parcels
 
 IN = "/clustrix-in"
-SAID = "/dev/termination-log"
 FITS = 4000  # bytes of the 4096 that the server keeps of a container's last words
 KEPT = 1 << 18  # bytes of a log that are kept for the client; the server keeps more for a while
-BEGIN = 60.0  # seconds in which the calls' container must have begun
 GRACE = 20.0  # seconds between the two signals that end a job
-NAMES = re.compile(r"results-[0-9.]+|log-[0-9.]+|status-[0-9.]+|result(-[0-9.]+)?[.]json")
-GROW = ("results-", "log-")
-PROGRESS = re.compile(r"progress-[0-9.]+")
+LARGEST = 1 << 20  # a longer stream will not fit, however well it can be compressed
+BLOB = "blob."  # what the names of those blobs begin with that come through the API
 
 
 def probe() -> int:
@@ -46,13 +48,8 @@ def probe() -> int:
     except KeyError:
         user = str(os.getuid())
     whole = "%d.%d.%d %s %s" % (sys.version_info[:3] + (sysconfig.get_platform(), sys.executable))
-    say(json.dumps({"python": list(sys.version_info[:2]), "user": user, "interpreter": whole}))
+    giving.say(json.dumps({"python": list(sys.version_info[:2]), "user": user, "interpreter": whole}))
     return 0
-
-
-def say(text: str) -> None:
-    with open(SAID, "w") as file:
-        file.write(text)
 
 
 def task(work: str, job: str, round: str, number: str, tasks: str, width: str, worker: str, walltime: str) -> int:
@@ -62,7 +59,7 @@ def task(work: str, job: str, round: str, number: str, tasks: str, width: str, w
     fcntl.flock(alive, fcntl.LOCK_EX)
     open(os.path.join(work, "begun"), "w").close()
     directory = os.path.join(work, "jobs", job[:2], job)
-    receive(directory, os.path.join(work, "worker", worker))
+    store = receive(directory, os.path.join(work, "worker", worker))
     share(directory, int(round), int(number), int(tasks), int(width), os.path.join(work, "worker", worker))
     code, marker = run(directory, "job-%s.sh" % round, "log-%s.%s" % (round, number), float(walltime))
     path = os.path.join(directory, "status-%s.%s" % (round, number))
@@ -70,18 +67,19 @@ def task(work: str, job: str, round: str, number: str, tasks: str, width: str, w
         with open(path + ".new", "w") as file:
             file.write(marker + "\n")
         os.rename(path + ".new", path)
-    speak(work, directory, path)
+    speak(work, directory, path, store.get("put", {}).get(number, ""))
     return code
 
 
-def receive(directory: str, worker: str) -> None:
-    """Put what the client has sent to where the worker looks for it."""
-    os.makedirs(directory, 0o700, exist_ok=True)
+def receive(directory: str, worker: str) -> "Dict[str, Any]":
+    """Put what the client has sent to where the worker looks for it; return what it says of an object store."""
+    os.makedirs(os.path.join(directory, "blobs"), 0o700, exist_ok=True)
     sent = os.path.join(IN, "job")
     for name in sorted(os.listdir(sent)):
         if name.startswith("."):
             continue
         whole, _, part = name.partition("..")  # payload..003: the fourth part of it
+        whole = "blobs/" + whole[len(BLOB) :] if whole.startswith(BLOB) else whole
         with open(os.path.join(sent, name), "rb") as source, open(
             os.path.join(directory, whole), "ab" if part.strip("0") else "wb"
         ) as target:
@@ -89,6 +87,15 @@ def receive(directory: str, worker: str) -> None:
     os.makedirs(worker, 0o700, exist_ok=True)
     with tarfile.open(os.path.join(IN, "worker", "worker.tar.gz")) as tar:
         tar.extractall(worker)  # our own, from this namespace
+    path = os.path.join(directory, "store")
+    if not os.path.exists(path):
+        return {}
+    with open(path) as file:
+        store: "Dict[str, Any]" = json.load(file)
+    os.unlink(path)  # nobody else needs what opens the store
+    for name, (url, digest, length, _) in store["get"].items():
+        parcels.get(url, os.path.join(directory, name), digest, length)
+    return store
 
 
 def share(directory: str, round: int, number: int, tasks: int, width: int, worker: str) -> None:
@@ -164,111 +171,46 @@ def copy(source: "IO[bytes]", log: str) -> None:
             left -= len(data[:left])
 
 
-def speak(work: str, directory: str, marker: str) -> None:
-    """Say how it ended, and all results where they are small: then nobody needs to fetch them."""
+def speak(work: str, directory: str, marker: str, url: str) -> None:
+    """Say how it ended, and all results where they are small, or that they are in the store: then nobody needs to
+    fetch them from here."""
     with open(marker) as file:
         words = file.readline().strip()[:200]
-    stream = io.BytesIO()
-    write(stream, directory, {})
-    whole = base64.b64encode(gzip.compress(stream.getvalue(), 9)).decode("ascii")
-    fits = len(words) + len(whole) < FITS
-    say(words + "\n" + (whole if fits else ""))
-    if fits:
+    plan = giving.Plan(directory, os.path.join(*directory.split(os.sep)[-3:]))
+    whole = ""
+    if len(plan) <= LARGEST:
+        stream = gzip.compress(b"".join(plan.pieces()), 9)
+        whole = base64.b64encode(stream).decode("ascii")
+    if len(plan) > LARGEST or len(words) + len(whole) >= FITS:
+        whole = stored(url, plan)
+    giving.say(words + "\n" + whole)
+    if whole:
         open(os.path.join(work, "said"), "w").close()
 
 
-def keep(work: str, seconds: str) -> int:
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
-
-    def here(name: str) -> bool:
-        return os.path.exists(os.path.join(work, name))
-
-    late = time.time() + BEGIN
-    while not here("begun"):
-        if time.time() > late:
-            return 1
-        time.sleep(0.05)
-    with open(os.path.join(work, "alive")) as alive:
-        while True:  # asked again and again: a wait in the kernel would not end with a signal
-            try:
-                fcntl.flock(alive, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except OSError:
-                time.sleep(0.1)
-    late = time.time() + float(seconds)
-    while not here("said") and not here("released"):
-        if time.time() > late:
-            print("clustrix: nobody has fetched the results within %s s" % seconds, flush=True)
-            return 1
-        time.sleep(0.1)
-    return 0
-
-
-def release(work: str) -> int:
-    open(os.path.join(work, "released"), "w").close()
-    return 0
-
-
-def give(work: str) -> int:
-    """Answer a request of the client: its length, then what it has already."""
-    length = int(sys.stdin.buffer.readline())
-    lines = sys.stdin.buffer.read(length).decode("utf-8").splitlines()
-    directory = ""
-    here: "Dict[str, str]" = {}
-    for line in lines:
-        first, _, rest = line.partition(" ")
-        if first == "J":
-            directory = rest
-        else:
-            here[first] = rest
-    write(sys.stdout.buffer, os.path.join(work, directory), here, directory)
-    sys.stdout.buffer.flush()
-    return 0
-
-
-def write(stream: "BinaryIO", place: str, here: "Dict[str, str]", directory: str = "") -> None:
-    """Write what is new in a job's directory, as the client reads it."""
-    directory = directory or os.path.join(*place.split(os.sep)[-3:])
-    stream.write(b"clustrix: files\n")
-    if os.path.isdir(place):
-        stream.write(("D %s\n" % directory).encode("utf-8"))
-        for name in sorted(os.listdir(place)):
-            path, file = os.path.join(place, name), "%s/%s" % (directory, name)
-            if NAMES.fullmatch(name):
-                one(stream, path, file, int(here.get(name, 0)), name.startswith(GROW))
-            elif PROGRESS.fullmatch(name):
-                with open(path, "rb") as source:
-                    line = source.readline(4096).strip()
-                if line and line.split(b" ")[0].decode("ascii", "replace") != here.get(name):
-                    stream.write(("P %s " % file).encode("utf-8") + line + b"\n")
-    stream.write(b"E\n")
-
-
-def one(stream: "BinaryIO", path: str, file: str, had: int, grows: bool) -> None:
-    size = os.path.getsize(path)
-    if not size or (size <= had if grows else size == had):
-        return
-    start = had if grows else 0
-    stream.write(("F %s %d %d\n" % (file, start, size)).encode("utf-8"))
-    with open(path, "rb") as source:
-        source.seek(start)
-        left = size - start
-        while left:
-            data = source.read(min(left, 1 << 20))
-            if not data:
-                raise SystemExit("clustrix: %s has shrunk" % path)
-            stream.write(data)
-            left -= len(data)
-    stream.write(("= %s\n" % file).encode("utf-8"))
+def stored(url: str, plan: giving.Plan) -> str:
+    """Put results into the store, where there is one, and return what to say of it; "": they wait in the pod."""
+    if not url:
+        return ""
+    try:
+        parcels.put(url, plan.pieces, len(plan))
+    except parcels.Refused as error:
+        sys.stderr.write("clustrix: the result waits in the pod: %s\n" % error)
+        return ""
+    return "store %d" % len(plan)
 
 
 COMMANDS: "Dict[str, Callable[..., int]]" = {
     "task": task,
-    "keep": keep,
-    "give": give,
-    "release": release,
+    "keep": keeper.keep,
+    "give": keeper.give,
+    "release": keeper.release,
     "probe": probe,
 }
 
 if __name__ == "__main__":
-    sys.exit(COMMANDS[sys.argv[1]](*sys.argv[2:]))
+    try:
+        sys.exit(COMMANDS[sys.argv[1]](*sys.argv[2:]))
+    except parcels.Refused as error:
+        giving.say("clustrix: %s" % error)
+        sys.exit(str(error))

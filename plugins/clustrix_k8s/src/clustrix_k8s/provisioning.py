@@ -6,26 +6,24 @@ import base64
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from clustrix_core import bundle
-from clustrix_core.errors import ClustrixError, CommandError, ConfigError, StagingError, TransportError
-from clustrix_core.model import Cluster, JobHandle, Node, Problem, Site
-from clustrix_k8s import asking, manifest, names, states
+from clustrix_core import batch, bundle
+from clustrix_core.errors import CommandError, ConfigError, StagingError, TransportError
+from clustrix_core.model import Cluster, JobHandle, Node, Site
+from clustrix_k8s import asking, documents, door, manifest, names, states
 
 PATIENCE = 300.0  # seconds for the image to be pulled, and a node to be found
 PAUSE = 0.2
-RIGHTS = (
-    ("create", "batch", "jobs", ""), ("get", "batch", "jobs", ""), ("list", "batch", "jobs", ""),
-    ("patch", "batch", "jobs", ""), ("delete", "batch", "jobs", ""), ("get", "", "pods", ""), ("list", "", "pods", ""),
-    ("delete", "", "pods", ""), ("get", "", "pods", "log"), ("create", "", "pods", "exec"), ("get", "", "pods", "exec"),
-    ("create", "", "secrets", ""), ("get", "", "secrets", ""), ("delete", "", "secrets", ""),
-)  # fmt: skip
+INDEXED = {"completionMode": "Indexed", "backoffLimitPerIndex": 0}
 
 
 def provision(cluster: Cluster) -> Cluster:
     """Return the cluster with its ``site``. One question where a pod has answered already."""
+    if cluster.options.claim:
+        return _on_volume(cluster)
     mark = _mark(cluster)
     answer = _answer(_pods(cluster, mark), cluster)
     if answer is None:
@@ -33,58 +31,39 @@ def provision(cluster: Cluster) -> Cluster:
             release(cluster)  # its pod went with a node, or somebody has removed it: it answers no more
         _create(cluster, mark)
         answer = _awaited(cluster, mark)
-    options = cluster.options
-    node = Node(cluster.resources.cores)
-    return cluster.at(
-        Site(
-            work_dir=manifest.work(cluster),
-            python=(int(answer["python"][0]), int(answer["python"][1])),
-            user=str(answer["user"])[:100],
-            nodes=(node,) * options.parallelism,
-            max_array=options.parallelism,
-            scheduler="Kubernetes",
-            seen=time.time(),
-            interpreter=str(answer["interpreter"])[:500],
-        )
+    found = Site(
+        work_dir=manifest.work(cluster),
+        python=(int(answer["python"][0]), int(answer["python"][1])),
+        user=str(answer["user"])[:100],
+        scheduler=manifest.INDEXED if answer["indexed"] else manifest.PLAIN,
+        seen=time.time(),
+        interpreter=str(answer["interpreter"])[:500],
     )
+    return _with_room(cluster, found)
+
+
+def _on_volume(cluster: Cluster) -> Cluster:
+    """Put the worker onto the volume that pods share, and ask the door's Python: as on any cluster with a login."""
+    found = batch.provision(manifest.SCRIPT, replace(cluster, work_dir=manifest.work(cluster), site=None)).site
+    assert found is not None
+    return _with_room(cluster, replace(found, scheduler=manifest.PLAIN))
+
+
+def _with_room(cluster: Cluster, site: Site) -> Cluster:
+    most = cluster.options.parallelism
+    nodes = (Node(cluster.resources.cores),) * most
+    return cluster.at(replace(site, nodes=nodes, max_array=most))
 
 
 def release(cluster: Cluster) -> None:
-    """Remove the worker and the pod that has answered."""
+    """Remove the worker and the pod that has answered, or the door."""
+    if cluster.options.claim:
+        return door.release(cluster)
     namespace, policy = asking.namespace(cluster), {"propagationPolicy": "Background"}
     # Not by the server's collector, which comes by later and would take the next one for this.
     worker = f"{names.core_path(namespace, 'secrets')}/{manifest.worker_name(bundle.digest())}"
     asking.ask(cluster, f"DELETE {worker}", policy, missing=True)
     asking.ask(cluster, f"DELETE {names.jobs_path(namespace)}/{_mark(cluster)}", policy, missing=True)
-
-
-def check(cluster: Cluster) -> Sequence[Problem]:
-    """Return which rights are missing, and why no pod runs."""
-    missing = list(_missing(cluster))
-    if missing:
-        return [
-            Problem(
-                "error",
-                f"you may not {', '.join(missing)} in the namespace {asking.namespace(cluster)}",
-                "Ask the cluster's administrator for a Role as docs/tutorials/kubernetes.md shows it.",
-            )
-        ]
-    try:
-        provision(cluster)
-    except TransportError:
-        raise
-    except ClustrixError as error:
-        return [Problem("error", str(error.args[0]), error.hint or "")]
-    return []
-
-
-def _missing(cluster: Cluster) -> Iterator[str]:
-    path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
-    for verb, group, resource, part in RIGHTS:
-        asked = {"namespace": asking.namespace(cluster), "verb": verb, "group": group, "resource": resource}
-        review = {"spec": {"resourceAttributes": {**asked, "subresource": part}}}
-        if not asking.ask(cluster, f"POST {path}", review)["status"].get("allowed"):
-            yield f"{verb} {resource}" + (f"/{part}" if part else "")
 
 
 def _mark(cluster: Cluster) -> str:
@@ -104,10 +83,7 @@ def _pods(cluster: Cluster, mark: str) -> Sequence[Mapping[str, Any]]:
 def _is_over(cluster: Cluster, mark: str) -> bool:
     """Return whether the Job that asks has ended; it has no pod then that could answer."""
     job = asking.ask(cluster, f"GET {names.jobs_path(asking.namespace(cluster))}/{mark}", missing=True)
-    return job is not None and any(
-        one.get("type") in ("Complete", "Failed") and one.get("status") == "True"
-        for one in (job.get("status") or {}).get("conditions") or ()
-    )
+    return job is not None and states.is_over(job)
 
 
 def _create(cluster: Cluster, mark: str) -> None:
@@ -120,14 +96,14 @@ def _create(cluster: Cluster, mark: str) -> None:
         "containers": [{**asked, "resources": manifest.KEEPER}],
         "volumes": [one for one in manifest.volumes(worker, []) if one["name"] == "worker"],
     }
-    template = manifest.merged({"metadata": {"labels": labels}, "spec": pod}, cluster.options.pod_template)
+    template = documents.merged({"metadata": {"labels": labels}, "spec": pod}, cluster.options.pod_template)
     job = {
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": {"name": mark, "labels": labels},
-        "spec": {"backoffLimit": 0, "template": template},
+        "spec": {"backoffLimit": 0, "template": template, "completions": 1, **INDEXED},
     }
-    files = {"pod.py": manifest.program().encode(), "worker.tar.gz": bundle.archive()}
+    files = {**manifest.program(), "worker.tar.gz": bundle.archive()}
     secret = {
         "apiVersion": "v1",
         "kind": "Secret",
@@ -145,7 +121,7 @@ def _create(cluster: Cluster, mark: str) -> None:
         raise StagingError(
             f"the worker could not be put into the namespace {namespace}: {asking.words(done)}",
             returncode=done.returncode,
-            hint="`clustrix doctor` says which rights are missing.",
+            hint=asking.hint(done),
         )
 
 
@@ -173,7 +149,8 @@ def _answer(pods: Sequence[Mapping[str, Any]], cluster: Cluster) -> Mapping[str,
             if ended and ended.get("exitCode") == 0:
                 answer = json.loads(ended["message"])
                 if {"python", "user", "interpreter"} <= answer.keys():
-                    return dict(answer)
+                    # A server that does not know a field drops it in silence; what its pod is like tells.
+                    return {**answer, "indexed": names.ALONE in (pod["metadata"].get("annotations") or {})}
         except (ValueError, KeyError, AttributeError):
             raise CommandError("the first contact failed: a pod's answer is damaged", transient=True) from None
         _insist(states.of_pod(pod, _handle(""), cluster.options.image_patience_seconds), pod, cluster)
@@ -182,8 +159,8 @@ def _answer(pods: Sequence[Mapping[str, Any]], cluster: Cluster) -> Mapping[str,
 
 def _insist(said: Any, pod: Mapping[str, Any], cluster: Cluster) -> None:
     """Raise ConfigError where this pod will never answer."""
-    created = _age(pod)
-    perhaps = said.reason.startswith(states.PERHAPS) and created > cluster.options.image_patience_seconds
+    age = time.time() - asking.created(pod)
+    perhaps = said.reason.startswith(states.PERHAPS) and age > cluster.options.image_patience_seconds
     if not (said.state.over or perhaps):
         return
     release(cluster)  # corrected meanwhile, it must be tried again
@@ -195,13 +172,3 @@ def _insist(said: Any, pod: Mapping[str, Any], cluster: Cluster) -> None:
         f"no pod of the image {image!r} answers with {cluster.python!r}: {words}",
         hint="Set image: to one that the cluster can pull and that holds Python, and python: to its name there.",
     )
-
-
-def _age(pod: Mapping[str, Any]) -> float:
-    from datetime import datetime, timezone
-
-    try:
-        made = datetime.fromisoformat(str(pod["metadata"]["creationTimestamp"]).replace("Z", "+00:00"))
-    except (KeyError, ValueError):
-        return 0.0
-    return (datetime.now(timezone.utc) - made).total_seconds()

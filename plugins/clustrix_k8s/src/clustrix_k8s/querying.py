@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
+from urllib.parse import quote
 
 from clustrix_core.model import Cluster, JobHandle, JobState, JobStatus, TaskStatus
-from clustrix_k8s import asking, names, states
+from clustrix_k8s import asking, names, shelving, states
+
+SLOW = 3.0  # seconds in which a server makes a pod that it can make
+EVENTS = 500
+FAILED = "involvedObject.kind=Job,reason=FailedCreate"
 
 Objects = Sequence[Mapping[str, Any]]
 
@@ -21,6 +28,10 @@ def status(handles: Sequence[JobHandle], cluster: Cluster) -> Mapping[str, JobSt
         jobs = asking.jobs(cluster, handles)
         for handle, found in known.items():
             found.update(_by_jobs(handle, pods, jobs, found))
+        _explain(known, cluster)
+    if not cluster.options.claim:  # what lies there is not lost with a pod
+        for handle, found in known.items():
+            found.update(shelving.checked(handle, found, asking.of(handle, pods), cluster))
     _end_hopeless([handle for handle, found in known.items() if _hopeless(found)], cluster)
     return {handle.job: JobStatus.of(found, handle.tasks) for handle, found in known.items()}
 
@@ -52,6 +63,26 @@ def _by_jobs(handle: JobHandle, pods: Objects, jobs: Objects, known: Mapping[int
         elif said := states.of_job(mine.get(task)):
             found[task] = said
     return found
+
+
+def _explain(known: Mapping[JobHandle, dict[int, TaskStatus]], cluster: Cluster) -> None:
+    """Say of tasks that have had no pod for a while what keeps the server from making one, if we may see it."""
+    late = [handle for handle in known if time.time() - handle.submitted > SLOW]
+    wanting = [handle for handle in late if any(one.reason == states.NO_POD for one in known[handle].values())]
+    if not wanting:
+        return
+    path = names.core_path(asking.namespace(cluster), "events")
+    why: dict[str, str] = {}
+    for event in asking.perhaps(cluster, f"GET {path}?fieldSelector={quote(FAILED)}&limit={EVENTS}"):
+        about = event.get("involvedObject") or {}
+        why[str(about.get("name"))] = str(event.get("message") or "")[:500]
+    for handle in wanting:
+        jobs = names.objects(handle)
+        for task, said in known[handle].items():
+            if said.reason == states.NO_POD:
+                name = jobs[task] if len(jobs) > 1 else jobs[0]
+                reason = why.get(name) or f"{states.NO_POD}: `kubectl describe job {name}` says why"
+                known[handle][task] = replace(said, reason=reason)
 
 
 def _hopeless(tasks: Mapping[int, TaskStatus]) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from clustrix_core.batch.queue import read_marker
@@ -19,6 +21,7 @@ NEVER = (
     "RunContainerError",
 )
 PERHAPS = ("ImagePullBackOff", "ErrImagePull", "RegistryUnavailable")
+NO_POD = "no pod has been made for it yet"
 KILLED = (137, 143)  # exit codes of who was told to end, or made to
 OWN_LIMIT = ("exceeds the", "exceeded its", "Usage of EmptyDir")
 
@@ -29,7 +32,7 @@ def of_pod(pod: Mapping[str, Any], handle: JobHandle, patience: float) -> TaskSt
     task = container(pod, "task")
     state = task.get("state") or {}
     if "terminated" in state:
-        return _terminated(state["terminated"], status)
+        return _kept(pod, state["terminated"]) or _terminated(state["terminated"], status)
     if status.get("phase") == "Failed" or status.get("reason") in ("Evicted", "Preempting", "NodeLost"):
         return _failed(status)
     if "running" in state:
@@ -74,13 +77,53 @@ def of_job(job: Mapping[str, Any] | None) -> TaskStatus | None:
             return TaskStatus(state, reason, message)
         if condition.get("type") == "Complete":
             return TaskStatus(JobState.SUCCEEDED, "Complete")
-    return TaskStatus(JobState.PENDING, "Pending", "no pod has been made for it yet")
+    return TaskStatus(JobState.PENDING, "Pending", NO_POD)
+
+
+def is_over(job: Mapping[str, Any]) -> bool:
+    """Return whether a Job has ended, well or not."""
+    return any(
+        one.get("type") in ("Complete", "Failed") and one.get("status") == "True"
+        for one in (job.get("status") or {}).get("conditions") or ()
+    )
 
 
 def container(pod: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     """Return what is known of a container of a pod."""
     found = (pod.get("status") or {}).get("containerStatuses") or ()
     return next((one for one in found if one.get("name") == name), {})
+
+
+def _kept(pod: Mapping[str, Any], end: Mapping[str, Any]) -> TaskStatus | None:
+    """Return what there is to say of results that wait in the pod, or did; None for nothing.
+
+    A worker ends with 1 where a call has raised: that is a result like others.
+    """
+    words, _, said = str(end.get("message") or "").partition("\n")
+    if said.strip() or words not in ("EXIT 0", "EXIT 1"):
+        return None
+    keeper = container(pod, "keeper")
+    state = keeper.get("state") or {}
+    if "running" in state:
+        waits = f"its result waits in the pod until {_until(pod, end)}"
+        return replace(_terminated(end, pod.get("status") or {}), reason=waits)
+    gone = state.get("terminated") or {}
+    if not gone or gone.get("exitCode") == 0:
+        return None
+    status = pod.get("status") or {}
+    how = f"the container that kept it has ended: {gone.get('reason')}, exit code {gone.get('exitCode')}"
+    why = (gone.get("message"), status.get("message"), status.get("reason"), how)
+    return TaskStatus(JobState.RESULT_LOST, "", f"{next(filter(None, why))}; nobody had fetched it")
+
+
+def _until(pod: Mapping[str, Any], end: Mapping[str, Any]) -> str:
+    """Return until when a pod keeps its results, by this machine's clock."""
+    try:
+        command = next(one["command"] for one in pod["spec"]["containers"] if one["name"] == "keeper")
+        ended = datetime.fromisoformat(str(end["finishedAt"]).replace("Z", "+00:00"))
+        return (ended + timedelta(seconds=float(command[-1]))).astimezone().strftime("%H:%M:%S")
+    except (KeyError, ValueError, StopIteration, IndexError):
+        return "its time is over"
 
 
 def _terminated(end: Mapping[str, Any], status: Mapping[str, Any]) -> TaskStatus:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
-import time
 from collections.abc import Iterator, Mapping
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from clustrix_core import bundle
+from clustrix_core.batch.submit import NO_BLOBS
 from clustrix_core.errors import StagingError, SubmitRejected, TransportError
 from clustrix_core.model import Cluster, JobHandle, JobSpec
-from clustrix_k8s import asking, manifest, names, provisioning
+from clustrix_core.transport import Completed
+from clustrix_k8s import asking, documents, manifest, names, provisioning
 
 PART = 900_000  # bytes in one Secret, which holds 1 MiB at most
+PARTS = "clustrix/parts"
 MOST = 32  # Secrets of one job: they are kept in the cluster's own database
 _KINDS = {"Job": "jobs", "Secret": "secrets"}
 
@@ -26,28 +28,40 @@ def submit(job: JobSpec, script: str, cluster: Cluster) -> JobHandle:
     Raises SubmitRejected where the server refuses, StagingError where the payload is too large for it, and
     TransportError where there may be a job.
     """
-    documents = [dict(one) for one in manifest.read(script)]
-    jobs = [one for one in documents if one["kind"] == "Job"]
-    secrets = [one for one in documents if one["kind"] == "Secret"]
-    filled = list(_filled(job, secrets[0]))
+    objects = [dict(one) for one in documents.read(script)]
+    jobs = [one for one in objects if one["kind"] == "Job"]
+    secrets = [one for one in objects if one["kind"] == "Secret"]
+    first = _first(job, cluster) if job.round else {}
+    filled = list(_filled(secrets[0], _files(job, cluster, first)))
+    parts = [*(first.get("parts") or ()), *(secret["metadata"]["name"] for secret in filled[1:])]
     for one in jobs:
         sources = _sources(one)
-        sources += [{"secret": {"name": secret["metadata"]["name"]}} for secret in filled[1:]]
+        sources += [{"secret": {"name": name}} for name in parts]
     # The first Job owns all the others, so that nothing is left when it goes.
-    wanted = [{"path": _path(one, cluster), "body": one} for one in [jobs[0], *filled, *secrets[1:], *jobs[1:]]]
+    wanted = [{"path": path(one, cluster), "body": one} for one in [jobs[0], *filled, *secrets[1:], *jobs[1:]]]
     worker = manifest.worker_name(bundle.digest())
     needed = f"{names.core_path(asking.namespace(cluster), 'secrets')}/{worker}"
     done = cluster.transport.run(f"CREATE {needed}", (json.dumps(wanted).encode(),))
-    if done.returncode == 0:
-        return _handle(job, json.loads(done.stdout)[0])
     if done.returncode == asking.GONE and worker in asking.words(done):
         provisioning.release(cluster)
         raise StagingError("the worker is gone from the namespace", returncode=asking.GONE, transient=True)
+    return accepted(job, done, cluster)
+
+
+def accepted(job: JobSpec, done: Completed, cluster: Cluster) -> JobHandle:
+    """Return the handle of a job whose objects were created. Raises SubmitRejected, or TransportError where they may
+    be there."""
+    if done.returncode == 0:
+        return _handle(job, json.loads(done.stdout)[0])
     if done.returncode in asking.BUSY or done.returncode < 400 or asking.begins(cluster, done):
         raise TransportError(f"the API server did not take the job, or did and said otherwise: {asking.words(done)}")
+    if cluster.options.store:
+        from clustrix_k8s.store import Store
+
+        Store(cluster.options).remove(f"jobs/{job.id}")
     raise SubmitRejected(
         f"Kubernetes refused the job: {asking.words(done)}",
-        hint="`clustrix doctor` says which rights are missing." if done.returncode == asking.FORBIDDEN else None,
+        hint=asking.hint(done),
     )
 
 
@@ -57,30 +71,25 @@ def find(job: JobSpec, cluster: Cluster) -> JobHandle | None:
     One whose submission broke off is removed: its payload is missing.
     """
     namespace = asking.namespace(cluster)
-    jobs, first = names.jobs_path(namespace), names.objects(job)[0]
-    made = asking.ask(cluster, f"GET {jobs}/{first}", missing=True)
-    if made is None or made["metadata"].get("deletionTimestamp"):
-        return None
-    last = f"{jobs}/{names.objects(job)[-1]}"
-    payload = f"{names.core_path(namespace, 'secrets')}/{names.base(job)}"
-    if all(asking.ask(cluster, f"GET {path}", missing=True) is not None for path in {payload, last}):
-        return _handle(job, made)
-    asking.ask(cluster, f"DELETE {jobs}/{first}", {"propagationPolicy": "Background"}, missing=True)
+    jobs = names.jobs_path(namespace)
+    for found in [names.objects(job, indexed=True), names.objects(job, indexed=False)][: 2 if job.tasks > 1 else 1]:
+        made = asking.ask(cluster, f"GET {jobs}/{found[0]}", missing=True)
+        if made is None or made["metadata"].get("deletionTimestamp"):
+            continue
+        payload = f"{names.core_path(namespace, 'secrets')}/{names.base(job)}"
+        needed = {payload, f"{jobs}/{found[-1]}"}
+        if all(asking.ask(cluster, f"GET {one}", missing=True) is not None for one in needed):
+            return _handle(job, made)
+        asking.ask(cluster, f"DELETE {jobs}/{found[0]}", {"propagationPolicy": "Background"}, missing=True)
     return None
 
 
 def _handle(job: JobSpec, made: Mapping[str, Any]) -> JobHandle:
-    return JobHandle(job.id, job.name, str(made["metadata"]["name"]), job.tasks, job.round, _time(made))
+    return JobHandle(job.id, job.name, str(made["metadata"]["name"]), job.tasks, job.round, asking.created(made))
 
 
-def _time(made: Mapping[str, Any]) -> float:
-    try:
-        return datetime.fromisoformat(str(made["metadata"]["creationTimestamp"]).replace("Z", "+00:00")).timestamp()
-    except (KeyError, ValueError):
-        return time.time()
-
-
-def _path(document: Mapping[str, Any], cluster: Cluster) -> str:
+def path(document: Mapping[str, Any], cluster: Cluster) -> str:
+    """Return where an object is created."""
     namespace = document["metadata"].get("namespace") or asking.namespace(cluster)
     kind = _KINDS[document["kind"]]
     return names.jobs_path(namespace) if kind == "jobs" else names.core_path(namespace, kind)
@@ -92,37 +101,80 @@ def _sources(job: Mapping[str, Any]) -> list[Any]:
     return found
 
 
-def _filled(job: JobSpec, secret: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _first(job: JobSpec, cluster: Cluster) -> Mapping[str, Any]:
+    """Return what a later round needs of the first: the names of its other Secrets, and what it has in the store."""
+    name = manifest.first_secret(job)
+    path = f"{names.core_path(asking.namespace(cluster), 'secrets')}/{name}"
+    made = asking.ask(cluster, f"GET {path}", missing=True)
+    if made is None:
+        raise StagingError(
+            "what the first round of this job was sent with is gone from the namespace",
+            hint="Somebody, or the server's clean-up, has removed its Job. Call it again.",
+        )
+    count = int((made["metadata"].get("annotations") or {}).get(PARTS, 1))
+    store = (made.get("data") or {}).get("store")
+    return {"parts": [_part(name, number) for number in range(1, count)], "store": store and base64.b64decode(store)}
+
+
+def _files(job: JobSpec, cluster: Cluster, first: Mapping[str, Any]) -> Mapping[str, Path | bytes]:
+    """Return what goes into Secrets, by name; what is large is in the store, where there is one."""
+    if cluster.options.store:
+        from clustrix_k8s import store
+
+        if first:
+            return {**job.files, **({"store": store.again(job, cluster, first["store"])} if first["store"] else {})}
+        return store.load(job, cluster, NO_BLOBS)
+    files: dict[str, Path | bytes] = {name: path for name, path in job.files.items() if name != "needs"}
+    if "needs" in job.files:
+        held = job.files["payload"].with_name("blobs")
+        for line in job.files["needs"].read_text("ascii").splitlines():
+            digest = line.split()[0]
+            files[f"blob.{digest}"] = held / digest
+    return files
+
+
+def _filled(secret: Mapping[str, Any], files: Mapping[str, Path | bytes]) -> Iterator[dict[str, Any]]:
     """Yield the Secret with all files of the job, and others where one is not enough."""
-    parts = list(_parts(job.files))
-    if len(parts) > MOST:
-        size = sum(path.stat().st_size for path in job.files.values())
+    size = sum(map(_size, files.values()))
+    if size > MOST * PART:
         raise StagingError(
             f"function and arguments are {size >> 20} MB, and {MOST * PART >> 20} MB fit into Secrets",
-            hint="Put large data where pods can read it, a volume or an object store, and pass its name.",
+            hint="Set store: in options: to an object store, or put large data where pods can read it and pass its "
+            "name.",
         )
-    for number, data in enumerate(parts or [{}]):
-        name = secret["metadata"]["name"] + (f"-part{number}" if number else "")
+    parts = list(_parts(files)) or [{}]
+    for number, data in enumerate(parts):
         text = {key: base64.b64encode(value).decode() for key, value in data.items()}
         own = {} if number else {"stringData": secret["stringData"]}
-        metadata = {**secret["metadata"], "name": name}
+        metadata = {
+            **secret["metadata"],
+            "name": _part(secret["metadata"]["name"], number),
+            "annotations": {PARTS: str(len(parts))},
+        }
         yield {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": text, **own}
 
 
-def _parts(files: Mapping[str, Path]) -> Iterator[Mapping[str, bytes]]:
+def _part(name: str, number: int) -> str:
+    return f"{name}-part{number}" if number else name
+
+
+def _size(file: Path | bytes) -> int:
+    return len(file) if isinstance(file, bytes) else file.stat().st_size
+
+
+def _parts(files: Mapping[str, Path | bytes]) -> Iterator[Mapping[str, bytes]]:
     """Yield what goes into each Secret; a file that is too large for one is cut, in parts ``name..000`` and so on."""
     gathered: dict[str, bytes] = {}
     room = PART
-    for name, path in files.items():
-        with path.open("rb") as file:
-            number = 0
-            while (data := file.read(PART)) or not number:  # an empty file is one too
+    for name, whole in files.items():
+        size = _size(whole)
+        with io.BytesIO(whole) if isinstance(whole, bytes) else whole.open("rb") as file:
+            for number in range(-(-size // PART) or 1):  # an empty file is one too
+                data = file.read(PART)
                 if len(data) > room:
                     yield gathered
                     gathered, room = {}, PART
-                cut = number or file.peek(1)
-                gathered[f"{name}..{number:03}" if cut else name] = data
+                gathered[f"{name}..{number:03}" if size > PART else name] = data
                 room -= len(data)
-                number += 1
     if gathered:
         yield gathered

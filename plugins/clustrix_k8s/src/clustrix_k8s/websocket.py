@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from select import select
 from typing import Any
 from urllib.parse import urlencode
 
@@ -12,6 +13,7 @@ from clustrix_core.transport import CHUNK, Completed
 
 PROTOCOL = "v4.channel.k8s.io"  # every server speaks it; it cannot close stdin, so the reader must know where it ends
 _STDIN, _STDOUT, _STDERR, _END = range(4)
+_BRIEF = 0.05  # seconds for the rest of a message whose beginning is there
 
 
 def execute(
@@ -24,7 +26,7 @@ def execute(
     sink: Callable[[bytes], None] | None,
     idle: float,
 ) -> Completed:
-    """Run a command in a container of the pod ``namespace/pod``. All of stdin is sent before anything is read.
+    """Run a command in a container of the pod ``namespace/pod``. What it says is taken while stdin is sent.
 
     Raises TransportError where the connection breaks or nothing is heard for ``idle`` seconds, CommandError where the
     command cannot be run: the pod or the container has ended, or never was.
@@ -49,11 +51,20 @@ def execute(
     except (websocket.WebSocketException, OSError) as error:
         raise TransportError(f"the API server {configuration.host} cannot be reached: {error}") from error
     try:
-        socket.settimeout(idle)
+        heard = _Heard(socket, sink)
         for data in stdin:
             for start in range(0, len(data), CHUNK):
+                heard.what_is_there()
+                if heard.over:
+                    break
+                socket.settimeout(idle)
                 socket.send_binary(bytes([_STDIN]) + data[start : start + CHUNK])
-        return _heard(socket, sink)
+            if heard.over:
+                break
+        socket.settimeout(idle)
+        while not heard.over:
+            heard.take()
+        return heard.completed()
     except (websocket.WebSocketException, OSError) as error:
         raise TransportError(f"the connection to pod {pod} broke: {error}") from error
     finally:
@@ -61,24 +72,44 @@ def execute(
         socket.shutdown()  # the other end may have closed it, and then the first does nothing
 
 
-def _heard(socket: Any, sink: Callable[[bytes], None] | None) -> Completed:
-    out, told, end = bytearray(), bytearray(), b""
-    while True:
-        kind, frame = socket.recv_data_frame(True)
+class _Heard:
+    """What a command has said so far."""
+
+    def __init__(self, socket: Any, sink: Callable[[bytes], None] | None) -> None:
+        self._socket = socket
+        self._out, self._told, self._end = bytearray(), bytearray(), bytearray()
+        self._sink = sink or self._out.extend
+        self.over = False
+
+    def what_is_there(self) -> None:
+        """Take what has come, without waiting for more: who is not listened to may stop reading, too."""
+        import websocket
+
+        plain = self._socket.sock
+        while not self.over and ((hasattr(plain, "pending") and plain.pending()) or select([plain], [], [], 0)[0]):
+            self._socket.settimeout(_BRIEF)
+            try:
+                self.take()
+            except websocket.WebSocketTimeoutException:  # it was no message yet, or not all of one
+                return
+
+    def take(self) -> None:
+        """Take the next message, or wait for it."""
+        kind, frame = self._socket.recv_data_frame(True)
         if kind == 8:  # closed
-            break
+            self.over = True
         if kind not in (1, 2) or not frame.data:
-            continue
+            return
         channel, data = frame.data[0], frame.data[1:]
-        if channel == _STDOUT and sink is not None:
-            sink(data)
-        elif channel == _STDOUT:
-            out += data
+        if channel == _STDOUT:
+            self._sink(data)
         elif channel == _STDERR:
-            told += data
+            self._told += data
         elif channel == _END:
-            end += data
-    return Completed(_code(end), bytes(out), bytes(told))
+            self._end += data
+
+    def completed(self) -> Completed:
+        return Completed(_code(bytes(self._end)), bytes(self._out), bytes(self._told))
 
 
 def _code(end: bytes) -> int:

@@ -1,0 +1,123 @@
+#!/usr/bin/env -S kubectl apply -f
+apiVersion: batch/v1
+kind: Job
+metadata:
+  name: simulate-0123456789abcdef
+  labels:
+    app.kubernetes.io/managed-by: clustrix
+    clustrix/job: 0123456789abcdef
+    clustrix/round: '0'
+    clustrix/name: simulate-0123456789abcdef
+spec:
+  completionMode: Indexed
+  backoffLimitPerIndex: 0
+  parallelism: 24
+  completions: 24
+  template:
+    metadata:
+      labels:
+        app.kubernetes.io/managed-by: clustrix
+        clustrix/job: 0123456789abcdef
+        clustrix/round: '0'
+        clustrix/name: simulate-0123456789abcdef
+    spec:
+      restartPolicy: Never
+      automountServiceAccountToken: false
+      enableServiceLinks: false
+      containers:
+      - name: task
+        image: python:3.11-slim
+        command:
+        - python3
+        - /clustrix-in/worker/pod.py
+        - task
+        - /scratch/ada/work
+        - 0123456789abcdef
+        - '0'
+        - $(CLUSTRIX_POD_TASK)
+        - '24'
+        - '1'
+        - WORKER
+        - '0'
+        volumeMounts:
+        - name: work
+          mountPath: /scratch/ada
+        - name: job
+          mountPath: /clustrix-in/job
+          readOnly: true
+        - name: worker
+          mountPath: /clustrix-in/worker
+          readOnly: true
+        env:
+        - name: CLUSTRIX_POD_TASK
+          valueFrom:
+            fieldRef:
+              fieldPath: metadata.annotations['batch.kubernetes.io/job-completion-index']
+        resources:
+          requests:
+            cpu: 990m
+          limits:
+            cpu: '1'
+      - name: keeper
+        image: python:3.11-slim
+        command:
+        - python3
+        - /clustrix-in/worker/pod.py
+        - keep
+        - /scratch/ada/work
+        - '3600'
+        volumeMounts:
+        - name: work
+          mountPath: /scratch/ada
+        - name: job
+          mountPath: /clustrix-in/job
+          readOnly: true
+        - name: worker
+          mountPath: /clustrix-in/worker
+          readOnly: true
+        resources:
+          requests:
+            cpu: 10m
+            memory: 32Mi
+          limits:
+            memory: 128Mi
+      volumes:
+      - name: work
+        emptyDir: {}
+      - name: job
+        projected:
+          sources:
+          - secret:
+              name: simulate-0123456789abcdef
+      - name: worker
+        secret:
+          secretName: clustrix-worker-WORKER
+  ttlSecondsAfterFinished: 604800
+---
+apiVersion: v1
+kind: Secret
+metadata:
+  name: simulate-0123456789abcdef
+  labels:
+    app.kubernetes.io/managed-by: clustrix
+    clustrix/job: 0123456789abcdef
+    clustrix/round: '0'
+    clustrix/name: simulate-0123456789abcdef
+stringData:
+  job-0.sh: |
+    #!/bin/sh
+    cd "." || exit 72
+    clustrix_here=$(pwd)
+    clustrix_task="${CLUSTRIX_POD_TASK:-0}"
+    [ ! -e "$clustrix_here/status-0.$clustrix_task" ] || rm -f "$clustrix_here/status-0.$clustrix_task"
+    clustrix_told= clustrix_worker=
+    trap 'clustrix_told=1; [ -z "$clustrix_worker" ] || kill "$clustrix_worker" 2>/dev/null' TERM
+    trap 'clustrix_code=$?; printf "EXIT %s\n" "$clustrix_code" >"$clustrix_here/status-0.$clustrix_task".new && command -p mv "$clustrix_here/status-0.$clustrix_task".new "$clustrix_here/status-0.$clustrix_task"' EXIT
+    export CLUSTRIX_JOB=0123456789abcdef CLUSTRIX_TASK="$clustrix_task" CLUSTRIX_SCHEDULER_ID="$HOSTNAME" CLUSTRIX_STARTED=$(date +%s)
+    cd "$clustrix_here" || exit 72
+    [ -z "$clustrix_told" ] || exit 143
+    python3 "${clustrix_here%/*/*/*}/worker/WORKER" run 0 "$clustrix_task" &
+    clustrix_worker=$!
+    wait "$clustrix_worker"; clustrix_code=$?
+    while [ "$clustrix_code" -gt 128 ] && kill -0 "$clustrix_worker" 2>/dev/null; do wait "$clustrix_worker"; clustrix_code=$?; done
+    exit "$clustrix_code"
