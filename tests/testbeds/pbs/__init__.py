@@ -76,7 +76,7 @@ class PBSBed:
 
     def start(self) -> PBSBed:
         argv = [PYTHON, "-m", "tests.testbeds.pbs.server", str(self.state)]
-        self._server = subprocess.Popen(argv, cwd=ROOT, env={"PATH": self.path, "PYTHONDONTWRITEBYTECODE": "1"})
+        self._server = subprocess.Popen(argv, cwd=ROOT, env={"PATH": self.path})
         deadline = time.monotonic() + 20
         while not (self.state / "socket").exists():
             if self._server.poll() is not None or time.monotonic() > deadline:
