@@ -187,7 +187,8 @@ class Watch:
                 if time.monotonic() - self._asked > PERIOD or self.over or not self._begin():
                     break
         except Exception as error:  # whatever it is: the next look is a list, and says it
-            _log.info("the watch of %s has ended: %r", self._path, error)
+            if not self.over:
+                _log.info("the watch of %s has ended: %r", self._path, error)
         finally:
             self.over = True
             self._response.close()
