@@ -11,6 +11,7 @@ import pytest
 
 from clustrix import cluster
 from clustrix_core import config
+from clustrix_core.api import session
 from clustrix_core.config import ClusterConfig
 from clustrix_core.model import JobState
 from tests.testbeds.kubernetes import KubernetesBed
@@ -29,6 +30,10 @@ def front(k8s_bed: KubernetesBed, home: Path, tmp_path: Path) -> Iterator[Front]
         config.configure(default=ClusterConfig(name="k8s", backend="k8s", options=options))
         assert double(1) == 2
         yield front
+        jobs = [entry.id for entry in session.engine().journal.entries()]
+    for job in jobs:  # pods whose results nobody fetches would wait on the bed for an hour
+        path = f"/apis/batch/v1/namespaces/{k8s_bed.namespace}/jobs?labelSelector=clustrix%2Fjob%3D{job}"
+        k8s_bed.admin("DELETE", path, {"propagationPolicy": "Background"})
 
 
 @cluster
