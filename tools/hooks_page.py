@@ -25,9 +25,9 @@ A plugin is a module with functions marked `@hookimpl`, in a distribution with a
 acme = "clustrix_acme"
 ```
 
-It imports `clustrix_core.{{hookspecs,batch,model,transport,errors}}` and nothing else of Clustrix: that is the plugin
-API, version {version}, semantically versioned. Its functions keep no state, and take those of the arguments below that
-they need.
+It imports `clustrix_core.{{hookspecs,batch,model,transport,errors,bundle}}` and nothing else of Clustrix: that is the
+plugin API, version {version}, semantically versioned. Its functions keep no state, and take those of the arguments
+below that they need.
 
 A backend answers `describe_backend` and {jobs};
 or, where it only brings up machines for another backend, `describe_backend`, {machines}.

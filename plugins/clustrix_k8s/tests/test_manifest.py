@@ -5,17 +5,16 @@ from __future__ import annotations
 import base64
 import json
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from clustrix_core.errors import CommandError, ConfigError, StagingError, SubmitRejected, TransportError
-from clustrix_core.model import Cluster, JobHandle, JobSpec, JobState, Site
+from clustrix_core.model import Cluster, JobHandle, JobSpec, Site
 from clustrix_core.resources import Resources
 from clustrix_core.testing import FakeTransport
-from clustrix_k8s import asking, doctor, documents, manifest, names, pod, provisioning, querying, submitting
+from clustrix_k8s import asking, documents, manifest, names, pod, submitting
 from clustrix_k8s.options import K8sOptions
 
 JOB = "0123456789abcdef"
@@ -175,108 +174,3 @@ def test_a_worker_that_is_gone_is_put_there_again() -> None:
     with pytest.raises(StagingError) as error:
         submitting.submit(spec(), manifest.render(spec(), cluster()), cluster(transport))
     assert error.value.transient and "DELETE" in transport.commands[-1]
-
-
-def test_doctor_names_the_missing_rights() -> None:
-    transport = FakeTransport()
-    transport.answer("^POST .*selfsubjectaccessreviews", json.dumps({"status": {"allowed": False}}))
-    (problem,) = doctor.check(cluster(transport))
-    assert "create jobs" in problem.message and "create pods/exec" in problem.message and "lab" in problem.message
-
-
-@pytest.mark.parametrize(
-    ("text", "amount"),
-    [("500m", 0.5), ("2", 2), ("1.5", 1.5), ("1k", 1000), ("2Gi", 2 << 30), ("1e3", 1000), ("3M", 3e6), ("x", None),
-     ("", None), ("1.2.3", None), (None, None)],
-)  # fmt: skip
-def test_amounts_are_read_as_the_server_writes_them(text: object, amount: float | None) -> None:
-    assert doctor.quantity(text) == (None if amount is None else pytest.approx(amount))
-
-
-def test_doctor_tells_of_a_quota_that_is_used_up() -> None:
-    transport = FakeTransport()
-    transport.answer("^POST .*selfsubjectaccessreviews", json.dumps({"status": {"allowed": True}}))
-    transport.answer("^GET .*/pods", "{}", rc=500)
-    hard = {"pods": "10", "requests.cpu": "4", "limits.memory": "1Gi", "services": "0", "count/secrets": "odd"}
-    used = {"pods": "10", "requests.cpu": "3500m", "limits.memory": "1Gi", "services": "0"}
-    quota = {"metadata": {"name": "tight"}, "status": {"hard": hard, "used": used}}
-    transport.answer("^GET .*/resourcequotas$", json.dumps({"items": [quota]}))
-    found = [one.message for one in doctor.check(cluster(transport)) if one.severity == "warning"]
-    assert [next(name for name in hard if f"of {name} " in message) for message in found] == ["pods", "requests.cpu"]
-    assert "3500m are used, and it allows 4" in found[1]
-
-
-def test_what_keeps_pods_from_being_made_is_asked_once_for_all() -> None:
-    transport = FakeTransport()
-    jobs = [JobHandle(f"{number:016x}", "x", f"x-{number}", submitted=1.0) for number in range(3)]
-    metadata = [
-        {"name": names.base(one), "labels": {names.JOB: one.job, names.NAME: one.name, names.TASK: "0"}} for one in jobs
-    ]
-    transport.answer("^LOOK .*/pods", json.dumps({"items": []}))
-    transport.answer("^LIST .*/jobs", json.dumps({"items": [{"metadata": one} for one in metadata]}))
-    event = {"metadata": {}, "involvedObject": {"name": names.base(jobs[0])}, "message": "exceeded quota: tight"}
-    transport.answer("^GET .*/events", json.dumps({"items": [event]}))
-    found = querying.status(jobs, cluster(transport))
-    assert [one.state for one in found.values()] == [JobState.PENDING] * 3
-    assert found[jobs[0].job].reason == "exceeded quota: tight"
-    assert f"kubectl describe job {names.base(jobs[1])}" in found[jobs[1].job].reason
-    assert transport.runs == 3
-    transport.answer("^GET .*/events", json.dumps({"message": "forbidden"}), rc=403)
-    assert "kubectl describe job" in querying.status(jobs, cluster(transport))[jobs[0].job].reason
-
-
-INDEXED = Site(manifest.MOUNT, (3, 11), scheduler=manifest.INDEXED)
-
-
-def test_a_map_is_one_job_where_the_server_lets_its_indexes_fail_one_by_one() -> None:
-    job = spec(tasks=4, calls=9)
-    there = replace(cluster(), site=INDEXED)
-    made, _secret = documents.read(manifest.render(job, there))
-    assert made["metadata"]["name"] == names.objects(job, indexed=True)[0] == names.base(job)
-    said = {
-        name: made["spec"][name] for name in ("completionMode", "backoffLimitPerIndex", "completions", "parallelism")
-    }
-    assert said == {"completionMode": "Indexed", "backoffLimitPerIndex": 0, "completions": 4, "parallelism": 4}
-    assert "backoffLimit" not in made["spec"], "one task that fails would end the others"
-    task, _keeper = made["spec"]["template"]["spec"]["containers"]
-    assert "$(CLUSTRIX_POD_TASK)" in task["command"] and names.INDEX in str(task["env"])
-    assert names.TASK not in made["spec"]["template"]["metadata"]["labels"]
-    alone = documents.read(manifest.render(spec(), there))[0]
-    assert "completionMode" not in alone["spec"], "one call is one task"
-
-
-def test_an_index_is_a_task() -> None:
-    handle = JobHandle(JOB, f"simulate-{JOB}", names.base(spec()), 4)
-    labels = {names.JOB: JOB, names.NAME: handle.name}
-    pods = [
-        {"metadata": {"labels": labels, "annotations": {names.INDEX: index}}, "n": index}
-        for index in ("0", "2", "4", "-1", "x")
-    ]
-    found = asking.of(handle, pods)
-    assert {task: one["n"] for task, one in found.items()} == {0: "0", 2: "2"}
-    assert {*asking.of(handle, [{"metadata": {"labels": labels}}])} == {0, 1, 2, 3}, "one Job is that of all tasks"
-    assert names.objects(handle) == [handle.native]
-    several = JobHandle(JOB, handle.name, f"{handle.native}-0", 4)
-    assert names.objects(several) == [f"{handle.native}-{task}" for task in range(4)]
-
-
-@pytest.mark.parametrize("kept", [True, False])
-def test_what_the_first_contact_says_of_indexes(kept: bool) -> None:
-
-    transport = FakeTransport()
-    ended = {"exitCode": 0, "message": json.dumps({"python": [3, 11], "user": "a", "interpreter": "x"})}
-    status = {"containerStatuses": [{"name": "task", "state": {"terminated": ended}}]}
-    metadata = {"name": "probe", "annotations": {names.ALONE: "0"} if kept else {names.INDEX: "0"}}
-    transport.answer("^GET .*/pods", json.dumps({"items": [{"metadata": metadata, "status": status}]}))
-    site = provisioning.provision(cluster(transport)).site
-    assert site is not None and site.scheduler == (manifest.INDEXED if kept else manifest.PLAIN)
-
-
-def test_a_job_is_found_in_either_form() -> None:
-    """The server may have learnt of Indexed Jobs since it was submitted."""
-    transport, job = FakeTransport(), spec(tasks=2, calls=2)
-    transport.answer("^GET", json.dumps({"message": "not found"}), rc=404)
-    for name in (f"jobs/{names.base(job)}-[01]$", f"secrets/{names.base(job)}$"):
-        transport.answer(name, json.dumps({"metadata": {"name": f"{names.base(job)}-0"}}))
-    found = submitting.find(job, cluster(transport))
-    assert found is not None and found.native == f"{names.base(job)}-0"

@@ -7,6 +7,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from clustrix_k8s.options import K8sOptions
 
 PODS = "/api/v1/namespaces/lab/pods"
 SOON = 10.0
+CUT = -1  # in place of a status: the connection breaks
 
 
 def pod(name: str, job: str = "a", phase: str = "Running", version: int = 1) -> dict[str, Any]:
@@ -54,7 +56,9 @@ class Handler(BaseHTTPRequestHandler):
         asked = parse_qs(urlsplit(self.path).query)
         kind = "watch" if "watch" in asked else "list"
         self.server.asked.append(kind)
-        if code := self.server.refusals.get(kind):
+        if (code := self.server.refusals.get(kind)) == CUT:
+            self.close_connection = True
+        elif code:
             self._answer(code, {"message": "in its own words"})
         elif kind == "list":
             self._list(asked)
@@ -106,7 +110,8 @@ def server() -> Iterator[Server]:
         thread = threading.Thread(target=made.serve_forever, args=(0.05,))
         thread.start()
         yield made
-        made.events.put(1)
+        for _ in made.asked:
+            made.events.put(1)
         made.shutdown()
         thread.join()
 
@@ -211,8 +216,6 @@ def test_a_watch_that_breaks_is_a_list_and_another_watch(server: Server, api: Ap
     }
     server.events.put(broken[how])
     until(lambda: look(api) == {"one": "Succeeded"})
-    if how != "cut":
-        server.events.put(1)  # the stream that nobody reads any more
     until(lambda: look(api) == {"one": "Succeeded"} and server.count("watch") == 2)
     for _ in range(20):
         look(api)
@@ -239,7 +242,7 @@ def test_a_stream_ends_when_nobody_looks(server: Server, api: Api, monkeypatch: 
     assert server.asked == ["list", "watch"]
 
 
-@pytest.mark.parametrize("code", [403, 410, 429, 503])
+@pytest.mark.parametrize("code", [403, 410, 429, 503, CUT])
 def test_who_may_not_watch_lists(server: Server, api: Api, code: int) -> None:
     """One watch is tried in a while, not one a look."""
     server.pods, server.refusals = [pod("one")], {"watch": code}
@@ -255,6 +258,18 @@ def test_a_refused_list_is_told_and_forgotten(server: Server, api: Api, code: in
     assert (done.returncode, json.loads(done.stdout)["message"]) == (code, "in its own words")
     server.refusals = {}
     assert look(api) == {"one": "Running"}
+
+
+@pytest.mark.parametrize("code", [503, CUT])
+def test_a_job_that_could_not_be_listed_is_listed_later(server: Server, api: Api, code: int) -> None:
+    """A watch that goes on knows nothing of what was before the job was asked for."""
+    server.pods = [pod("one"), pod("two", job="b")]
+    look(api), look(api)
+    server.refusals = {"list": code}
+    with suppress(TransportError):
+        assert api.run(f"LOOK {PODS}", [b'["a", "b"]']).returncode == code
+    server.refusals = {}
+    assert look(api, "a", "b") == {"one": "Running", "two": "Running"}
 
 
 def test_a_server_that_is_away_is_no_answer(server: Server, api: Api) -> None:

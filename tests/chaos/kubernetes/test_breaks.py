@@ -51,6 +51,17 @@ def test_an_api_server_that_is_away_is_no_end(k8s_bed_alone: KubernetesBed) -> N
     assert job.result(90) and late.result(90)
 
 
+def test_an_api_server_that_is_killed_while_a_map_is_watched(k8s_bed_alone: KubernetesBed) -> None:
+    """The watch ends without a word; the next one begins at a list. No result is missing or there twice."""
+    numbers = slow.map([1.0] * 12)
+    time.sleep(5)
+    for _ in range(2):
+        k8s_bed_alone.kill("kube-apiserver")
+        k8s_bed_alone.start("kube-apiserver")
+        time.sleep(3)
+    assert len([*numbers]) == 12
+
+
 def test_a_lost_node(k8s_bed_alone: KubernetesBed) -> None:
     """Another pod is made on another node; it writes under other names than the first."""
     job = running(slow.submit(45))

@@ -75,6 +75,9 @@ class KubernetesBed:
     def stop(self, service: str) -> None:
         holding.script([str(HERE / "ctl.sh"), "stop", service], 60)
 
+    def kill(self, service: str) -> None:
+        holding.script([str(HERE / "ctl.sh"), "kill", service], 60)
+
     def repair(self) -> str:
         """Everything runs again, as up.sh has it; what had to be done for that."""
         return holding.script([str(HERE / "up.sh")], 300)

@@ -116,8 +116,8 @@ class Front:
         context = ssl.create_default_context(cafile=str(keys / "ca.crt"))
         context.load_cert_chain(keys / f"{self._bed.user}.crt", keys / f"{self._bed.user}.key")
         address = urlsplit(self._bed.server)
-        host, port = address.hostname, address.port
-        return context.wrap_socket(socket.create_connection((host, port), 10), server_hostname=host)
+        host = address.hostname
+        return context.wrap_socket(socket.create_connection((host, address.port)), server_hostname=host)
 
 
 def _drain(client: socket.socket, head: bytes) -> None:

@@ -14,7 +14,7 @@ JOB, ROUND, TASK, NAME, PROBE = "clustrix/job", "clustrix/round", "clustrix/task
 DOOR = "clustrix/door"
 CANCELLED, AFTER = "clustrix/cancelled", "clustrix/after"
 INDEX = "batch.kubernetes.io/job-completion-index"  # an annotation of the pods of an Indexed Job, since 1.21
-# One of pods of which one that fails does not end the others (backoffLimitPerIndex): since 1.28, always from 1.33.
+# One of pods of which one that fails does not end the others (backoffLimitPerIndex): since 1.28, on from 1.29.
 ALONE = "batch.kubernetes.io/job-index-failure-count"
 AT_ONCE = 50  # jobs that are asked for by name; of more all are listed
 _UNFIT = re.compile(r"[^a-z0-9]+")

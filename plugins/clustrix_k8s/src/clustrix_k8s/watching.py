@@ -16,6 +16,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
+from clustrix_core.errors import TransportError
 from clustrix_core.transport import Completed
 from clustrix_k8s import names
 
@@ -51,9 +52,13 @@ class Picture:
             strange = [job for job in jobs if job not in watch.jobs]
             if strange:
                 watch.jobs.update(strange)  # before they are listed: what happens meanwhile counts
-                done, items, version = listed(self._ask, self._path, strange)
-                if done.returncode:
-                    watch.jobs.difference_update(strange)
+                items = None
+                try:
+                    done, items, version = listed(self._ask, self._path, strange)
+                finally:
+                    if items is None:
+                        watch.jobs.difference_update(strange)
+                if items is None:
                     return done
                 watch.add(items, version)
             return Completed(0, watch.told(jobs))
@@ -82,27 +87,29 @@ class Picture:
     def _start(self, watch: Watch) -> bool:
         if watch.age > FRESH or watch.over:
             return False
-        if watch.start():
-            return True
+        with suppress(TransportError):  # a list will say it too, or is let through where a stream is not
+            if watch.start():
+                return True
         self._not_before = time.monotonic() + PAUSE
         return False
 
 
-def listed(ask: Ask, path: str, jobs: Collection[str]) -> tuple[Completed, list[Mapping[str, Any]], str]:
-    """Return the server's answer, the objects of some jobs, and the version of its state that they are of."""
+def listed(ask: Ask, path: str, jobs: Collection[str]) -> tuple[Completed, list[Mapping[str, Any]] | None, str]:
+    """Return the server's answer, the objects of some jobs, and the version of its state that they are of; a refusal
+    and None where there are none to be had."""
     items: list[Mapping[str, Any]] = []
     more = ""
     while True:
         done = ask(f"{path}?{names.selector(jobs)}&limit={PAGE}{more}")
         if done.returncode:
-            return done, [], ""
+            return done, None, ""
         try:
             answer = json.loads(done.stdout)
             items += [one for one in answer["items"] if _is_object(one)]
             metadata = answer["metadata"]
             token, version = str(metadata.get("continue") or ""), str(metadata.get("resourceVersion") or "")
         except (ValueError, TypeError, KeyError, AttributeError):
-            return Completed(1, b"", b"the API server's answer is no list"), [], ""
+            return Completed(1, b"", b"the API server's answer is no list"), None, ""
         if not token:
             return Completed(0, json.dumps({"items": items}).encode()), items, version
         more = f"&continue={token}"
@@ -187,7 +194,8 @@ class Watch:
                 if time.monotonic() - self._asked > PERIOD or self.over or not self._begin():
                     break
         except Exception as error:  # whatever it is: the next look is a list, and says it
-            _log.info("the watch of %s has ended: %r", self._path, error)
+            if not self.over:
+                _log.info("the watch of %s has ended: %r", self._path, error)
         finally:
             self.over = True
             self._response.close()
