@@ -25,7 +25,7 @@ def fetched(said: str, into: Path) -> object:
         "status": {"phase": "Running", "containerStatuses": [keeper, task]},
     }
     transport = FakeTransport()
-    transport.answer("GET .*/pods", json.dumps({"items": [pod]}))
+    transport.answer("LOOK .*/pods", json.dumps({"items": [pod]}))
     transport.answer("EXEC", error=CommandError(f"no command can be run in pod simulate: {said}", transient=True))
     cluster = Cluster("k8s", "k8s", K8sOptions(namespace="here"), transport)
     return fetching.fetch([HANDLE], into, cluster)[HANDLE.job]
