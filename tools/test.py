@@ -157,7 +157,7 @@ def plan(suites: list[str], fast: bool) -> list[list[Run]]:
     aside += [Run(name, f"tests/{name}", limit=1200) for name in ASIDE if name in suites]
     on_clusters = partial(Run, python=cluster_python(), profile="real", venv="clusters")
     stages = {
-        "real": [on_clusters("real", "tests/real tests/contract", limit=2700, options=SIDE_BY_SIDE)],
+        "real": [on_clusters("real", "tests/real tests/contract", limit=3600, options=SIDE_BY_SIDE)],
         "sweep": [on_clusters("sweep", "tests/sweep")],
         "chaos": [on_clusters(f"chaos-{name}", f"tests/chaos/{name}") for name in CHAOS],
     }
