@@ -123,7 +123,7 @@ def test_a_command_is_heard_while_it_runs(shell: Shell) -> None:
 
 
 def test_detached(shell: Shell) -> None:
-    job = shell("run", "-d", "sim.py:slow", "15").stdout.strip()
+    job = shell("run", "-d", "sim.py:slow", "25").stdout.strip()
     assert len(job) == 16
     listed = shell.json("jobs")
     assert [one["id"] for one in listed] == [job] and listed[0]["state"] in ("PENDING", "RUNNING")
@@ -131,11 +131,11 @@ def test_detached(shell: Shell) -> None:
     assert "has not finished" in shell.json("result", job[:8], "--no-wait", code=4)["error"]["message"]
     assert shell("result", job[:8], "--timeout", "0.3", code=4).stderr
     followed = shell("logs", "-f", job[:8]).stdout
-    assert followed == "".join(f"tick {tick}\n" for tick in range(75))
-    assert shell("result", job[:8]).stdout == "15\n"
+    assert followed == "".join(f"tick {tick}\n" for tick in range(125))
+    assert shell("result", job[:8]).stdout == "25\n"
     status = until(lambda: (found := shell.json("status", job))["finished"] and found)
     assert (status["state"], status["id"]) == ("SUCCEEDED", job)
-    assert shell.json("result", job, "--no-wait") == 15
+    assert shell.json("result", job, "--no-wait") == 25
 
 
 def test_the_log_while_it_runs(shell: Shell) -> None:

@@ -420,7 +420,7 @@ def test_cancel_at_once(gate: Gate) -> None:
         check_cancelled(job)
     assert double.submit(2).result(60) == 4
     # Nothing of them is left there.
-    wait_until(lambda: not _pids_of({job.id for job in jobs}))
+    wait_until(lambda: not _pids_of({job.id for job in jobs}), 60)
 
 
 def _pids_of(ids: set[str]) -> list[int]:

@@ -418,7 +418,7 @@ def test_a_question_is_not_drawn_over(servers: Path, user: User, home: Path, sha
 def test_the_host_key_changes_in_between(
     servers: Path, server: Sshd, user: User, network: Network, there: ClusterConfig, shared: Path
 ) -> None:
-    job = note.submit(1, str(shared), 3)
+    job = note.submit(1, str(shared), 15)
     until(lambda: ran(shared) == [1], "the job runs")
     other = Sshd(servers / f"other-{there.transport}", user).start()
     network.server = other.port
