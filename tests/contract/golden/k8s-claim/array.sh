@@ -30,15 +30,11 @@ spec:
         image: python:3.11-slim
         command:
         - python3
-        - /scratch/ada/work/jobs/01/0123456789abcdef/pod.py
-        - shared
-        - /scratch/ada/work
-        - 0123456789abcdef
+        - /scratch/ada/work/jobs/01/0123456789abcdef/sharing.py
+        - /scratch/ada/work/jobs/01/0123456789abcdef
+        - /clustrix-in/job/job-0.sh
         - '0'
         - '0'
-        - '24'
-        - '1'
-        - WORKER
         - '0'
         volumeMounts:
         - name: work
@@ -94,15 +90,11 @@ spec:
         image: python:3.11-slim
         command:
         - python3
-        - /scratch/ada/work/jobs/01/0123456789abcdef/pod.py
-        - shared
-        - /scratch/ada/work
-        - 0123456789abcdef
+        - /scratch/ada/work/jobs/01/0123456789abcdef/sharing.py
+        - /scratch/ada/work/jobs/01/0123456789abcdef
+        - /clustrix-in/job/job-0.sh
         - '0'
         - '1'
-        - '24'
-        - '1'
-        - WORKER
         - '0'
         volumeMounts:
         - name: work
@@ -158,15 +150,11 @@ spec:
         image: python:3.11-slim
         command:
         - python3
-        - /scratch/ada/work/jobs/01/0123456789abcdef/pod.py
-        - shared
-        - /scratch/ada/work
-        - 0123456789abcdef
+        - /scratch/ada/work/jobs/01/0123456789abcdef/sharing.py
+        - /scratch/ada/work/jobs/01/0123456789abcdef
+        - /clustrix-in/job/job-0.sh
         - '0'
         - '2'
-        - '24'
-        - '1'
-        - WORKER
         - '0'
         volumeMounts:
         - name: work
@@ -222,15 +210,11 @@ spec:
         image: python:3.11-slim
         command:
         - python3
-        - /scratch/ada/work/jobs/01/0123456789abcdef/pod.py
-        - shared
-        - /scratch/ada/work
-        - 0123456789abcdef
+        - /scratch/ada/work/jobs/01/0123456789abcdef/sharing.py
+        - /scratch/ada/work/jobs/01/0123456789abcdef
+        - /clustrix-in/job/job-0.sh
         - '0'
         - '3'
-        - '24'
-        - '1'
-        - WORKER
         - '0'
         volumeMounts:
         - name: work
@@ -286,15 +270,11 @@ spec:
         image: python:3.11-slim
         command:
         - python3
-        - /scratch/ada/work/jobs/01/0123456789abcdef/pod.py
-        - shared
-        - /scratch/ada/work
-        - 0123456789abcdef
+        - /scratch/ada/work/jobs/01/0123456789abcdef/sharing.py
+        - /scratch/ada/work/jobs/01/0123456789abcdef
+        - /clustrix-in/job/job-0.sh
         - '0'
         - '4'
-        - '24'
-        - '1'
-        - WORKER
         - '0'
         volumeMounts:
         - name: work
@@ -350,15 +330,11 @@ spec:
         image: python:3.11-slim
         command:
         - python3
-        - /scratch/ada/work/jobs/01/0123456789abcdef/pod.py
-        - shared
-        - /scratch/ada/work
-        - 0123456789abcdef
+        - /scratch/ada/work/jobs/01/0123456789abcdef/sharing.py
+        - /scratch/ada/work/jobs/01/0123456789abcdef
+        - /clustrix-in/job/job-0.sh
         - '0'
         - '5'
-        - '24'
-        - '1'
-        - WORKER
         - '0'
         volumeMounts:
         - name: work
@@ -414,15 +390,11 @@ spec:
         image: python:3.11-slim
         command:
         - python3
-        - /scratch/ada/work/jobs/01/0123456789abcdef/pod.py
-        - shared
-        - /scratch/ada/work
-        - 0123456789abcdef
+        - /scratch/ada/work/jobs/01/0123456789abcdef/sharing.py
+        - /scratch/ada/work/jobs/01/0123456789abcdef
+        - /clustrix-in/job/job-0.sh
         - '0'
         - '6'
-        - '24'
-        - '1'
-        - WORKER
         - '0'
         volumeMounts:
         - name: work
@@ -478,15 +450,11 @@ spec:
         image: python:3.11-slim
         command:
         - python3
-        - /scratch/ada/work/jobs/01/0123456789abcdef/pod.py
-        - shared
-        - /scratch/ada/work
-        - 0123456789abcdef
+        - /scratch/ada/work/jobs/01/0123456789abcdef/sharing.py
+        - /scratch/ada/work/jobs/01/0123456789abcdef
+        - /clustrix-in/job/job-0.sh
         - '0'
         - '7'
-        - '24'
-        - '1'
-        - WORKER
         - '0'
         volumeMounts:
         - name: work
@@ -542,15 +510,11 @@ spec:
         image: python:3.11-slim
         command:
         - python3
-        - /scratch/ada/work/jobs/01/0123456789abcdef/pod.py
-        - shared
-        - /scratch/ada/work
-        - 0123456789abcdef
+        - /scratch/ada/work/jobs/01/0123456789abcdef/sharing.py
+        - /scratch/ada/work/jobs/01/0123456789abcdef
+        - /clustrix-in/job/job-0.sh
         - '0'
         - '8'
-        - '24'
-        - '1'
-        - WORKER
         - '0'
         volumeMounts:
         - name: work
@@ -606,15 +570,11 @@ spec:
         image: python:3.11-slim
         command:
         - python3
-        - /scratch/ada/work/jobs/01/0123456789abcdef/pod.py
-        - shared
-        - /scratch/ada/work
-        - 0123456789abcdef
+        - /scratch/ada/work/jobs/01/0123456789abcdef/sharing.py
+        - /scratch/ada/work/jobs/01/0123456789abcdef
+        - /clustrix-in/job/job-0.sh
         - '0'
         - '9'
-        - '24'
-        - '1'
-        - WORKER
         - '0'
         volumeMounts:
         - name: work
@@ -670,15 +630,11 @@ spec:
         image: python:3.11-slim
         command:
         - python3
-        - /scratch/ada/work/jobs/01/0123456789abcdef/pod.py
-        - shared
-        - /scratch/ada/work
-        - 0123456789abcdef
+        - /scratch/ada/work/jobs/01/0123456789abcdef/sharing.py
+        - /scratch/ada/work/jobs/01/0123456789abcdef
+        - /clustrix-in/job/job-0.sh
         - '0'
         - '10'
-        - '24'
-        - '1'
-        - WORKER
         - '0'
         volumeMounts:
         - name: work
@@ -734,15 +690,11 @@ spec:
         image: python:3.11-slim
         command:
         - python3
-        - /scratch/ada/work/jobs/01/0123456789abcdef/pod.py
-        - shared
-        - /scratch/ada/work
-        - 0123456789abcdef
+        - /scratch/ada/work/jobs/01/0123456789abcdef/sharing.py
+        - /scratch/ada/work/jobs/01/0123456789abcdef
+        - /clustrix-in/job/job-0.sh
         - '0'
         - '11'
-        - '24'
-        - '1'
-        - WORKER
         - '0'
         volumeMounts:
         - name: work
@@ -798,15 +750,11 @@ spec:
         image: python:3.11-slim
         command:
         - python3
-        - /scratch/ada/work/jobs/01/0123456789abcdef/pod.py
-        - shared
-        - /scratch/ada/work
-        - 0123456789abcdef
+        - /scratch/ada/work/jobs/01/0123456789abcdef/sharing.py
+        - /scratch/ada/work/jobs/01/0123456789abcdef
+        - /clustrix-in/job/job-0.sh
         - '0'
         - '12'
-        - '24'
-        - '1'
-        - WORKER
         - '0'
         volumeMounts:
         - name: work
@@ -862,15 +810,11 @@ spec:
         image: python:3.11-slim
         command:
         - python3
-        - /scratch/ada/work/jobs/01/0123456789abcdef/pod.py
-        - shared
-        - /scratch/ada/work
-        - 0123456789abcdef
+        - /scratch/ada/work/jobs/01/0123456789abcdef/sharing.py
+        - /scratch/ada/work/jobs/01/0123456789abcdef
+        - /clustrix-in/job/job-0.sh
         - '0'
         - '13'
-        - '24'
-        - '1'
-        - WORKER
         - '0'
         volumeMounts:
         - name: work
@@ -926,15 +870,11 @@ spec:
         image: python:3.11-slim
         command:
         - python3
-        - /scratch/ada/work/jobs/01/0123456789abcdef/pod.py
-        - shared
-        - /scratch/ada/work
-        - 0123456789abcdef
+        - /scratch/ada/work/jobs/01/0123456789abcdef/sharing.py
+        - /scratch/ada/work/jobs/01/0123456789abcdef
+        - /clustrix-in/job/job-0.sh
         - '0'
         - '14'
-        - '24'
-        - '1'
-        - WORKER
         - '0'
         volumeMounts:
         - name: work
@@ -990,15 +930,11 @@ spec:
         image: python:3.11-slim
         command:
         - python3
-        - /scratch/ada/work/jobs/01/0123456789abcdef/pod.py
-        - shared
-        - /scratch/ada/work
-        - 0123456789abcdef
+        - /scratch/ada/work/jobs/01/0123456789abcdef/sharing.py
+        - /scratch/ada/work/jobs/01/0123456789abcdef
+        - /clustrix-in/job/job-0.sh
         - '0'
         - '15'
-        - '24'
-        - '1'
-        - WORKER
         - '0'
         volumeMounts:
         - name: work
@@ -1054,15 +990,11 @@ spec:
         image: python:3.11-slim
         command:
         - python3
-        - /scratch/ada/work/jobs/01/0123456789abcdef/pod.py
-        - shared
-        - /scratch/ada/work
-        - 0123456789abcdef
+        - /scratch/ada/work/jobs/01/0123456789abcdef/sharing.py
+        - /scratch/ada/work/jobs/01/0123456789abcdef
+        - /clustrix-in/job/job-0.sh
         - '0'
         - '16'
-        - '24'
-        - '1'
-        - WORKER
         - '0'
         volumeMounts:
         - name: work
@@ -1118,15 +1050,11 @@ spec:
         image: python:3.11-slim
         command:
         - python3
-        - /scratch/ada/work/jobs/01/0123456789abcdef/pod.py
-        - shared
-        - /scratch/ada/work
-        - 0123456789abcdef
+        - /scratch/ada/work/jobs/01/0123456789abcdef/sharing.py
+        - /scratch/ada/work/jobs/01/0123456789abcdef
+        - /clustrix-in/job/job-0.sh
         - '0'
         - '17'
-        - '24'
-        - '1'
-        - WORKER
         - '0'
         volumeMounts:
         - name: work
@@ -1182,15 +1110,11 @@ spec:
         image: python:3.11-slim
         command:
         - python3
-        - /scratch/ada/work/jobs/01/0123456789abcdef/pod.py
-        - shared
-        - /scratch/ada/work
-        - 0123456789abcdef
+        - /scratch/ada/work/jobs/01/0123456789abcdef/sharing.py
+        - /scratch/ada/work/jobs/01/0123456789abcdef
+        - /clustrix-in/job/job-0.sh
         - '0'
         - '18'
-        - '24'
-        - '1'
-        - WORKER
         - '0'
         volumeMounts:
         - name: work
@@ -1246,15 +1170,11 @@ spec:
         image: python:3.11-slim
         command:
         - python3
-        - /scratch/ada/work/jobs/01/0123456789abcdef/pod.py
-        - shared
-        - /scratch/ada/work
-        - 0123456789abcdef
+        - /scratch/ada/work/jobs/01/0123456789abcdef/sharing.py
+        - /scratch/ada/work/jobs/01/0123456789abcdef
+        - /clustrix-in/job/job-0.sh
         - '0'
         - '19'
-        - '24'
-        - '1'
-        - WORKER
         - '0'
         volumeMounts:
         - name: work
@@ -1310,15 +1230,11 @@ spec:
         image: python:3.11-slim
         command:
         - python3
-        - /scratch/ada/work/jobs/01/0123456789abcdef/pod.py
-        - shared
-        - /scratch/ada/work
-        - 0123456789abcdef
+        - /scratch/ada/work/jobs/01/0123456789abcdef/sharing.py
+        - /scratch/ada/work/jobs/01/0123456789abcdef
+        - /clustrix-in/job/job-0.sh
         - '0'
         - '20'
-        - '24'
-        - '1'
-        - WORKER
         - '0'
         volumeMounts:
         - name: work
@@ -1374,15 +1290,11 @@ spec:
         image: python:3.11-slim
         command:
         - python3
-        - /scratch/ada/work/jobs/01/0123456789abcdef/pod.py
-        - shared
-        - /scratch/ada/work
-        - 0123456789abcdef
+        - /scratch/ada/work/jobs/01/0123456789abcdef/sharing.py
+        - /scratch/ada/work/jobs/01/0123456789abcdef
+        - /clustrix-in/job/job-0.sh
         - '0'
         - '21'
-        - '24'
-        - '1'
-        - WORKER
         - '0'
         volumeMounts:
         - name: work
@@ -1438,15 +1350,11 @@ spec:
         image: python:3.11-slim
         command:
         - python3
-        - /scratch/ada/work/jobs/01/0123456789abcdef/pod.py
-        - shared
-        - /scratch/ada/work
-        - 0123456789abcdef
+        - /scratch/ada/work/jobs/01/0123456789abcdef/sharing.py
+        - /scratch/ada/work/jobs/01/0123456789abcdef
+        - /clustrix-in/job/job-0.sh
         - '0'
         - '22'
-        - '24'
-        - '1'
-        - WORKER
         - '0'
         volumeMounts:
         - name: work
@@ -1502,15 +1410,11 @@ spec:
         image: python:3.11-slim
         command:
         - python3
-        - /scratch/ada/work/jobs/01/0123456789abcdef/pod.py
-        - shared
-        - /scratch/ada/work
-        - 0123456789abcdef
+        - /scratch/ada/work/jobs/01/0123456789abcdef/sharing.py
+        - /scratch/ada/work/jobs/01/0123456789abcdef
+        - /clustrix-in/job/job-0.sh
         - '0'
         - '23'
-        - '24'
-        - '1'
-        - WORKER
         - '0'
         volumeMounts:
         - name: work
@@ -1550,6 +1454,7 @@ stringData:
     cd "." || exit 72
     clustrix_here=$(pwd)
     clustrix_task="${CLUSTRIX_POD_TASK:-0}"
+    exec >>"log-0.$clustrix_task" 2>&1
     [ ! -e "$clustrix_here/status-0.$clustrix_task" ] || rm -f "$clustrix_here/status-0.$clustrix_task"
     clustrix_told= clustrix_worker=
     trap 'clustrix_told=1; [ -z "$clustrix_worker" ] || kill "$clustrix_worker" 2>/dev/null' TERM

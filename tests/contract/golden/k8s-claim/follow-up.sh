@@ -30,15 +30,11 @@ spec:
         image: python:3.11-slim
         command:
         - python3
-        - /scratch/ada/work/jobs/01/0123456789abcdef/pod.py
-        - shared
-        - /scratch/ada/work
-        - 0123456789abcdef
+        - /scratch/ada/work/jobs/01/0123456789abcdef/sharing.py
+        - /scratch/ada/work/jobs/01/0123456789abcdef
+        - /clustrix-in/job/job-3.sh
         - '3'
         - '0'
-        - '2'
-        - '1'
-        - WORKER
         - '0'
         volumeMounts:
         - name: work
@@ -94,15 +90,11 @@ spec:
         image: python:3.11-slim
         command:
         - python3
-        - /scratch/ada/work/jobs/01/0123456789abcdef/pod.py
-        - shared
-        - /scratch/ada/work
-        - 0123456789abcdef
+        - /scratch/ada/work/jobs/01/0123456789abcdef/sharing.py
+        - /scratch/ada/work/jobs/01/0123456789abcdef
+        - /clustrix-in/job/job-3.sh
         - '3'
         - '1'
-        - '2'
-        - '1'
-        - WORKER
         - '0'
         volumeMounts:
         - name: work
@@ -142,6 +134,7 @@ stringData:
     cd "." || exit 72
     clustrix_here=$(pwd)
     clustrix_task="${CLUSTRIX_POD_TASK:-0}"
+    exec >>"log-3.$clustrix_task" 2>&1
     [ ! -e "$clustrix_here/status-3.$clustrix_task" ] || rm -f "$clustrix_here/status-3.$clustrix_task"
     clustrix_told= clustrix_worker=
     trap 'clustrix_told=1; [ -z "$clustrix_worker" ] || kill "$clustrix_worker" 2>/dev/null' TERM
