@@ -93,11 +93,7 @@ class Run:
 
     @property
     def verdict(self) -> str:
-        closing = [
-            line.strip("= ")
-            for line in self.lines
-            if re.search(r"\b(passed|failed|error|no tests ran)\b.* in [\d.]+s", line)
-        ]
+        closing = [line.strip("= ") for line in self.lines if CLOSING_LINE.search(line)]
         return closing[-1] if closing else f"exit code {self.code}"
 
     def count(self, word: str) -> int:

@@ -319,11 +319,11 @@ def test_fifty_jobs_are_one_question(pbs_bed: PBSBed, there: ClusterConfig, monk
     time.sleep(8)
     heard = [words for words in pbs_bed.set()[before:] if words[0] in ("qselect", "qstat")]
     questions = [words for words in heard if words[0] == "qstat"]
-    assert 1 <= len(questions) <= 10
+    assert 2 <= len(questions) <= 10
     assert abs(len(heard) - 2 * len(questions)) <= 1, (
         "one of each, but for a pair cut in two where the counting begins or ends"
     )
-    assert all(natives <= set(words) for words in questions)
+    assert all(natives <= set(words) for words in questions[1:]), "the first may have begun before the last submission"
     asked = [command for one in made for command in one.commands if "clustrix: answer" in command]
     assert asked and max(map(len, asked)) < 4000, "no question grows with the jobs"
     before = len(pbs_bed.set())
