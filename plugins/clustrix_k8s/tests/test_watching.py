@@ -291,3 +291,16 @@ def test_closing_ends_the_watch(server: Server, api: Api) -> None:
     assert time.monotonic() - begun < 5
     assert not any(thread.name == "clustrix watch" for thread in threading.enumerate())
     assert look(api) == {"one": "Running"} and server.asked == ["list", "watch", "list"]
+
+
+def test_closing_a_watch_whose_connection_has_just_gone(server: Server, api: Api) -> None:
+    """Its own thread closes it, and may be about to say so."""
+    server.pods = [pod("one")]
+    look(api), look(api)
+    watch = api._pictures[PODS]._watch
+    assert watch is not None
+    connection = watch._response.connection
+    sock, connection.sock = connection.sock, None
+    threading.Timer(0.5, server.events.put, [1]).start()
+    with sock:
+        api.close()

@@ -149,9 +149,12 @@ class Watch:
 
     def stop(self) -> None:
         self.over = True
-        with suppress(AttributeError, OSError, ValueError):
-            # To close it would not wake who reads from it.
-            socket.socket.shutdown(self._response.connection.sock, socket.SHUT_RDWR)
+        # Its thread may be closing it meanwhile: then one of the two is None.
+        open_one = getattr(getattr(self._response, "connection", None), "sock", None)
+        if open_one is not None:
+            with suppress(OSError, ValueError):
+                # To close it would not wake who reads from it.
+                socket.socket.shutdown(open_one, socket.SHUT_RDWR)
         if self._thread is not None:
             self._thread.join(QUIET)
 
