@@ -1,4 +1,4 @@
-"""All test suites, fast and independent ones first and side by side, then those on real clusters, one after the other.
+"""All test suites: fast and independent ones first and side by side, then those on real clusters, each with its own last.
 
     tools/test.py [--fast] [SUITE...] [-- PYTEST_ARGUMENT...]
 
@@ -9,7 +9,7 @@ kit         the plugin authors' kit, and plugins that break its promises
 real        sshd, Slurm, Grid Engine, PBS (a fake server), the local and the ssh backends; the contract of backends
 kubernetes  a real Kubernetes, which is compiled in the background meanwhile, where it has never been
 sweep       whatever can happen to a client at any step of a job's life
-chaos       real clusters, while daemons stop and nodes die: last, and nothing else uses them
+chaos       real clusters, while daemons stop and nodes die: last on each, and nothing else uses it
 
 Few tests that fail beside others are run once more, alone: one that passes then is printed as unsteady, by its name. It
 wants mending (what it waits for takes longer on a busy machine, or it has found a race), but it does not fail the run.
@@ -150,23 +150,23 @@ def cluster_python() -> str | None:
     return str(interpreters.find().get(wanted, CLUSTER_PYTHON))
 
 
-def plan(suites: list[str], fast: bool) -> list[list[Run]]:
-    """Return what is to run, in stages: side by side within one, one after the other between them."""
+def plan(suites: list[str], fast: bool) -> list[list[list[Run]]]:
+    """Return what is to run, in stages, one after the other; a stage's lanes run side by side, a lane's runs do not."""
     aside = unit_runs(fast) if "unit" in suites else []
     aside += [Run(name, f"tests/{name}", limit=1200) for name in ASIDE if name in suites]
     on_clusters = partial(Run, python=cluster_python(), profile="real", venv="clusters")
     others = tuple(f"--ignore={path}" for path in KUBERNETES)
     real = on_clusters("real", "tests/real tests/contract", limit=3600, options=(*SIDE_BY_SIDE, *others))
-    chaos = [on_clusters(f"chaos-{name}", f"tests/chaos/{name}") for name in CHAOS]
     pods = on_clusters("kubernetes", " ".join(KUBERNETES), limit=1800, options=("-n", "2", "--dist", "loadgroup"))
-    stages = (
-        aside,
-        [real] * ("real" in suites),
-        [on_clusters("sweep", "tests/sweep")] * ("sweep" in suites),
-        # Each has beds of its own, and mostly waits for them.
-        [*chaos * ("chaos" in suites), *[pods] * ("kubernetes" in suites)],
-    )
-    return [stage for stage in stages if stage]
+    sweep = on_clusters("sweep", "tests/sweep")
+    first = {"slurm": [sweep] * ("sweep" in suites), "kubernetes": [pods] * ("kubernetes" in suites)}
+    # A lane has a bed of its own, and mostly waits for it.
+    beds = [
+        [*first.get(bed, ()), *[on_clusters(f"chaos-{bed}", f"tests/chaos/{bed}")] * ("chaos" in suites)]
+        for bed in CHAOS
+    ]
+    stages = ([[run] for run in aside], [[real] * ("real" in suites)], beds)
+    return [lanes for stage in stages if (lanes := [lane for lane in stage if lane])]
 
 
 def build_kubernetes() -> subprocess.Popen[bytes] | None:
@@ -277,16 +277,17 @@ def main() -> int:
     building = build_kubernetes() if "kubernetes" in suites else None
     stages = plan(suites, options.fast)
     for stage in stages:
-        for run in stage:
+        runs = [run for lane in stage for run in lane]
+        for run in runs:
             run.live = len(stage) == 1
         # All of them wait now and then: one more than there are cores keeps the cores busy.
         with ThreadPoolExecutor((os.cpu_count() or 1) + 1) as pool:
-            list(pool.map(lambda run: carry_out(run, passed_on), stage))
-        for run in stage:
+            list(pool.map(lambda lane: [carry_out(run, passed_on) for run in lane], stage))
+        for run in runs:
             once_more(run, passed_on)
     if building is not None:
         building.wait()
-    runs = [run for stage in stages for run in stage]
+    runs = [run for stage in stages for lane in stage for run in lane]
     summary(runs)
     nothing_ran = all(run.code == NO_TESTS for run in runs)
     return 1 if nothing_ran or any(run.failed for run in runs) else 0
