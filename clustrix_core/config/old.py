@@ -29,7 +29,7 @@ OLD = {
     "k8s_service_account": "options.service_account",
     "k8s_pull_policy": "options.image_pull_policy",
     "k8s_job_ttl_seconds": "options.ttl_seconds_after_finished",
-    "k8s_backoff_limit": "options.backoff_limit",
+    "k8s_backoff_limit": "resources.retries",
     "k8s_region": "options.region",
     "k8s_version": "options.version",
     "k8s_node_count": "options.node_count",

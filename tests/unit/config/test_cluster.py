@@ -59,6 +59,7 @@ def test_all_flat_names() -> None:
         max_parallel_jobs=10,
         k8s_namespace="n",
         k8s_image="i",
+        k8s_backoff_limit=2,
     )
     assert made == ClusterConfig(
         backend="k8s",
@@ -81,6 +82,7 @@ def test_all_flat_names() -> None:
             modules=("gcc/12",),
             env={"A": "1"},
             setup=("export B=1,2",),
+            retries=2,
         ),
     )
 
