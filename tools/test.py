@@ -1,4 +1,4 @@
-"""All test suites: fast and independent ones first and side by side, then those on real clusters, each with its own last.
+"""All test suites: fast and independent ones first and side by side, then real clusters, then those that break them.
 
     tools/test.py [--fast] [SUITE...] [-- PYTEST_ARGUMENT...]
 

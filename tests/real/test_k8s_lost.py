@@ -170,6 +170,38 @@ def in_a_process_of_its_own(text: str, tmp_path: Path) -> list[int]:
     return [int(word) for word in done.stdout.split()]
 
 
+def test_who_has_seen_all_of_a_task_that_still_runs_lets_its_pod_end(
+    there: Callable[..., ClusterConfig], k8s_bed: KubernetesBed
+) -> None:
+    """It may have no reason to look again: a program ends with its last value."""
+    place = there(**LIGHT)
+
+    @cluster(memory="64MB")
+    def lingers(size: int) -> bytes:
+        import os
+        import subprocess
+
+        subprocess.Popen(["sleep", "10"])  # it holds the output open, so the container goes on for two seconds
+        return os.urandom(size)
+
+    job = left_alone(lingers.submit(20_000))
+    engine = session.engine()
+    handle = engine.journal.get(job).handle
+    assert handle is not None
+    mirror = engine.mirrors / job
+
+    def seen() -> bool:
+        for note in mirror.glob(".looked-*"):
+            os.utime(note, (0, 0))  # it is time to look again
+        engine.dispatch.fetch([handle], engine.mirrors, engine.places.cluster(place, Resources()))
+        return any(mirror.glob("status-*"))
+
+    until(seen)
+    (pod,) = pods(k8s_bed, job)
+    assert not ended(pod, "task"), "it was seen too late for this test"
+    until(lambda: all(ended(pod, "keeper") for pod in pods(k8s_bed, job)))
+
+
 class Breaking:
     """A way to the cluster that breaks once in the middle of a stream; ``heard`` counts what came through it."""
 

@@ -181,7 +181,7 @@ def test_a_call_and_what_it_leaves(there: Callable[..., ClusterConfig], k8s_bed:
     assert "said stone" in job.logs()
     mine = f"clustrix%2Fjob%3D{job.id}"
     until(lambda: not any(k8s_bed.listed(kind, mine) for kind in ("jobs", "pods", "secrets")))
-    assert not (STATE / "volume" / HERE / "work" / "jobs" / job.id[:2] / job.id).exists()
+    until(lambda: not (STATE / "volume" / HERE / "work" / "jobs" / job.id[:2] / job.id).exists())
 
 
 PEAK = """
@@ -219,35 +219,65 @@ def test_200_megabytes_there_and_back(
     assert grown < 480
 
 
-PEBBLES = "WEIGHT = 3\n"
-STONES = "import pebbles\ndef weigh(n):\n    return n * pebbles.WEIGHT\n"
-
-
-def test_packages_are_installed_once(there: Callable[..., ClusterConfig], tmp_path: Path) -> None:
-    wheels = [
+@pytest.fixture
+def wheels(tmp_path: Path) -> list[Path]:
+    stones = "import pebbles\ndef weigh(n):\n    return n * pebbles.WEIGHT\n"
+    return [
         houses.wheel(tmp_path / "wheels", "pebbles", "WEIGHT = 3\n", "2.5"),
-        houses.wheel(
-            tmp_path / "wheels",
-            "stones",
-            "import pebbles\ndef weigh(n):\n    return n * pebbles.WEIGHT\n",
-            "1.4",
-            ["pebbles"],
-        ),
+        houses.wheel(tmp_path / "wheels", "stones", stones, "1.4", ["pebbles"]),
     ]
-    there(environment=["stones"], wheels=str(wheels[0].parent), manager="pip")
 
-    @cluster
-    def heavy(n: int) -> tuple[int, str]:
-        import sys
 
-        import stones  # type: ignore[import-not-found]
+@cluster
+def heavy(n: int) -> tuple[int, str]:
+    import sys
 
-        return stones.weigh(n), sys.prefix
+    import stones  # type: ignore[import-not-found]
 
+    return stones.weigh(n), sys.prefix
+
+
+def built() -> set[Path]:
+    return set((STATE / "volume" / HERE / "work" / "envs").glob("*/log-*"))
+
+
+@pytest.mark.parametrize(("build", "packages"), [("login", ["stones"]), ("job", ["stones", "pebbles"])])
+def test_packages_are_installed_once(
+    there: Callable[..., ClusterConfig], wheels: list[Path], build: str, packages: list[str]
+) -> None:
+    """In the door, or in a pod of its own."""
+    there(environment=packages, wheels=str(wheels[0].parent), manager="pip", build=build)
+    before = built()
     value, prefix = heavy(5)
     assert value == 15 and "/envs/" in prefix
     assert list(heavy.map([1, 2])) == [(3, prefix), (6, prefix)]
-    assert len(list((STATE / "volume" / HERE / "work" / "envs").glob("*/log-*"))) == 1
+    assert len(built() - before) == 1
+    names = [info.name for info in clustrix.jobs()]
+    assert len([name for name in names if name.startswith("environment-")]) == (build == "job")
+
+
+def test_what_is_installed_here_is_installed_there(
+    there: Callable[..., ClusterConfig], wheels: list[Path], client: Callable[..., str], tmp_path: Path
+) -> None:
+    there(environment="auto", wheels=str(wheels[0].parent), manager="pip")
+    (tmp_path / "clustrix.yml").write_text(config.dump(config.current()), "utf-8")
+    (tmp_path / "one.py").write_text(AUTO)
+    client.environment["CLUSTRIX_CONFIG"] = str(tmp_path / "clustrix.yml")  # type: ignore[attr-defined]
+    client.environment["PYTHONPATH"] = str(houses.installed(tmp_path / "client", wheels))  # type: ignore[attr-defined]
+    assert client("one.py").split() == ["15", "True"]
+
+
+AUTO = """
+import sys
+import stones
+from clustrix import cluster
+
+@cluster
+def heavy(n):
+    return stones.weigh(n), "/envs/" in sys.prefix
+
+print(*heavy(5))
+"""
 
 
 def test_files_folders_and_values_that_stay(there: Callable[..., ClusterConfig], tmp_path: Path) -> None:

@@ -139,7 +139,8 @@ def _from(pod: Mapping[str, Any], handle: JobHandle, into: Path, cluster: Cluste
     try:
         keeper = _Keeper(cluster, place)
         found = _copy(keeper, handle, into, cluster)
-        if ended and not found.unkept and not keeper.left:
+        # Who has its last file may never look again: a container that is about to end has ended.
+        if (ended or marker.is_file()) and not found.unkept and not keeper.left:
             cluster.transport.run(f"EXEC {place} keeper {shlex.join(_program(cluster, 'release'))}")
             released.write_text(_held(mirror))
     except CommandError as error:
