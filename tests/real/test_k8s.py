@@ -287,6 +287,32 @@ def test_another_client_goes_on(
     assert session.get_job(job).result(PATIENCE) == "here"
 
 
+def test_output_is_followed_while_it_comes(
+    there: Callable[..., ClusterConfig], client: Callable[..., Any], tmp_path: Path
+) -> None:
+    there()
+
+    @cluster
+    def speak() -> None:
+        for number in range(4):
+            print("line", number, flush=True)
+            time.sleep(2)
+
+    job = speak.submit()
+    state(job, JobState.RUNNING)
+    file = tmp_path / "clustrix.yml"
+    file.write_text(config.dump(config.current()), "utf-8")
+    argv = [sys.executable, "-m", "clustrix_core.cli", "logs", "-f", job.id]
+    environment = {**client.environment, "CLUSTRIX_CONFIG": str(file)}  # type: ignore[attr-defined]
+    heard = []
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, env=environment, cwd=tmp_path, text=True) as following:
+        assert following.stdout is not None
+        for line in following.stdout:
+            heard.append((line, job.done()))
+    assert [line for line, _ in heard] == [f"line {number}\n" for number in range(4)]
+    assert not heard[0][1], "it came when all was over"
+
+
 def test_the_tutorial(k8s_bed: KubernetesBed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KUBECONFIG", str(k8s_bed.kubeconfig))
     newcomer = tmp_path / "newcomer"

@@ -93,6 +93,8 @@ def test_a_result_that_nobody_fetches_in_time(
     until(lambda: ended(pods(k8s_bed, job)[0], "keeper"))
     if retries:
         assert len(session.get_job(job).result(PATIENCE)) == 20_000
+        of_both_rounds = f"clustrix%2Fjob%3D{job}"
+        until(lambda: not any(k8s_bed.listed(kind, of_both_rounds) for kind in ("jobs", "pods", "secrets")))
         return
     with pytest.raises(ResultLost, match=r"it has waited for 10 s \(pick_up_seconds\); nobody had fetched it") as error:
         session.get_job(job).result(PATIENCE)

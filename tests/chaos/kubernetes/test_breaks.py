@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +22,16 @@ pytestmark = pytest.mark.timeout(300)
 
 @pytest.fixture(autouse=True)
 def _there(home: Path, k8s_bed_alone: KubernetesBed) -> None:
-    bed = k8s_bed_alone
+    use(k8s_bed_alone)
+
+
+def use(bed: KubernetesBed, **more: str) -> None:
     options = {"kubeconfig": str(bed.kubeconfig), "image": bed.image, "image_pull_policy": "Never"}
-    config.configure(default=ClusterConfig(name="k8s", backend="k8s", options=options))
+    config.configure(default=ClusterConfig(name="k8s", backend="k8s", options=options | more))
 
 
 @cluster
 def slow(seconds: float) -> str:
-    import os
-
     print("slow begins", flush=True)
     time.sleep(seconds)
     return os.uname().nodename
@@ -39,6 +43,17 @@ def running(job: Any) -> Any:
         assert time.monotonic() < deadline, job.status()
         time.sleep(0.2)
     return job
+
+
+def end(uid: str) -> None:
+    """Kill what runs in a pod, as it ends with its node."""
+    killed = 0
+    for path in Path("/proc").glob("[0-9]*/cgroup"):
+        with suppress(OSError):  # with the first of them the others may have ended
+            if uid in path.read_text():
+                os.kill(int(path.parent.name), signal.SIGKILL)
+                killed += 1
+    assert killed, "nothing runs in that pod"
 
 
 def test_an_api_server_that_is_away_is_no_end(k8s_bed_alone: KubernetesBed) -> None:
@@ -62,12 +77,16 @@ def test_an_api_server_that_is_killed_while_a_map_is_watched(k8s_bed_alone: Kube
     assert len([*numbers]) == 12
 
 
-def test_a_lost_node(k8s_bed_alone: KubernetesBed) -> None:
-    """Another pod is made on another node; it writes under other names than the first."""
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_lost_node(k8s_bed_alone: KubernetesBed, shared: bool) -> None:
+    """Another pod is made on another node; it writes under other names than the first, also on a shared volume."""
+    if shared:
+        use(k8s_bed_alone, image=k8s_bed_alone.login, claim=k8s_bed_alone.claim)
     job = running(slow.submit(45))
     (pod,) = k8s_bed_alone.listed("pods", f"clustrix%2Fjob%3D{job.id}")
     number = k8s_bed_alone.nodes.index(pod["spec"]["nodeName"]) + 1
     k8s_bed_alone.stop(f"kubelet{number}")
+    end(pod["metadata"]["uid"])
     try:
         where = job.result(200)
     finally:
