@@ -22,7 +22,7 @@ SLOW_IMPORT = 5.0  # seconds after which an import that is still going on is nam
 JOBS = frozenset({"check", "render_script", "submit", "find", "status", "fetch", "logs", "cancel"})
 MACHINES = frozenset({"provision", "release"})
 LISTENERS = frozenset({"job_changed", "register_commands"})
-EXTRAS = ("ssh", "slurm", "pbs", "sge")  # backends of ours that `pip install "clustrix[NAME]"` brings
+EXTRAS = ("ssh", "slurm", "pbs", "sge", "k8s")  # backends of ours that `pip install "clustrix[NAME]"` brings
 
 Answer = tuple[str, Mapping[str, Any]]  # the hook and how the plugin marked its function
 

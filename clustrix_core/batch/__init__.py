@@ -11,7 +11,7 @@ from clustrix_core.batch.logs import logs
 from clustrix_core.batch.queue import cancel, expand, status
 from clustrix_core.batch.raw import Raw
 from clustrix_core.batch.script import render, words
-from clustrix_core.batch.site import check, provision
+from clustrix_core.batch.site import check, other_python, provision
 from clustrix_core.batch.submit import submit
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "find",
     "hooks",
     "logs",
+    "other_python",
     "provision",
     "render",
     "status",

@@ -61,7 +61,7 @@ def check(dialect: Dialect, cluster: Cluster) -> Sequence[Problem]:
     asked = cluster.transport.run(
         f"cd -- {shlex.quote(site.work_dir)} && {{ {_beside(dialect.probe(cluster), ':', ':')}; }}"
     )
-    return [*_other_python(site), *dialect.check(cluster, site, asked.text)]
+    return [*other_python(site), *dialect.check(cluster, site, asked.text)]
 
 
 def where(cluster: Cluster) -> str:
@@ -179,7 +179,8 @@ def _unanswered(said: str, cluster: Cluster) -> ConfigError:
     )
 
 
-def _other_python(site: Site) -> Sequence[Problem]:
+def other_python(site: Site) -> Sequence[Problem]:
+    """Return what there is to say of a cluster whose Python is of another minor version than ours."""
     here = sys.version_info[:2]
     if site.python == here:
         return []

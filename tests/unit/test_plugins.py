@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import subprocess
 import sys
@@ -236,6 +237,10 @@ def test_a_plugin_that_fails_is_listed_and_raises_when_asked_for(house: Path, so
         plugins.backend("bad")
     assert said in str(raised.value)
     assert raised.value.__cause__ is plugins.broken["bad"]
+
+
+def test_the_extras_are_those_of_the_package() -> None:
+    assert {*EXTRAS, "all"} == {*(importlib.metadata.metadata("clustrix").get_all("Provides-Extra") or ())}
 
 
 @pytest.mark.parametrize("name", EXTRAS)

@@ -14,7 +14,7 @@ from clustrix_core.errors import CommandError, ConfigError, StagingError, Submit
 from clustrix_core.model import Cluster, JobHandle, JobSpec, Site
 from clustrix_core.resources import Resources
 from clustrix_core.testing import FakeTransport
-from clustrix_k8s import asking, documents, manifest, names, pod, submitting
+from clustrix_k8s import asking, documents, door, manifest, names, pod, submitting
 from clustrix_k8s.options import K8sOptions
 
 JOB = "0123456789abcdef"
@@ -44,6 +44,41 @@ def test_a_patch_is_laid_over_as_the_server_does() -> None:
     over = {"gone": None, "containers": [{"name": "task", "env": [{"name": "B"}]}, {"name": "new"}], "args": [2]}
     task = {"name": "task", "env": [{"name": "A", "value": "1"}, {"name": "B"}], "x": 1}
     assert documents.merged(under, over) == {"a": 1, "containers": [task, {"name": "new"}], "args": [2]}
+
+
+def test_mounts_are_laid_over_by_their_path() -> None:
+    """One volume may be in two places; what is mounted elsewhere is in nobody's way."""
+    ours = {"name": "work", "mountPath": "/clustrix"}
+    mounts = [{"name": "data", "mountPath": "/data"}, {"name": "data", "mountPath": "/out"}]
+    assert documents.merged([ours], mounts) == [ours, *mounts]
+    assert documents.merged([ours], [{"mountPath": "/clustrix", "subPath": "ada"}]) == [{**ours, "subPath": "ada"}]
+
+
+def test_what_is_said_of_a_container_that_a_pod_has_not_makes_none() -> None:
+    """The first contact and the door are pods without a keeper."""
+    patch = {"spec": {"containers": [{"name": "keeper", "resources": {"limits": {"cpu": "1"}}}]}}
+    keeper = objects(spec(), pod_template=patch)[0]["spec"]["template"]["spec"]["containers"][1]
+    assert keeper["resources"]["limits"] == {"cpu": "1", "memory": "128Mi"} and keeper["command"]
+    asked = cluster(pod_template=patch, claim="shared")
+    for found in (door._job(asked), objects(spec(), pod_template=patch, claim="shared")[0]):
+        assert [one["name"] for one in found["spec"]["template"]["spec"]["containers"]] == ["task"]
+
+
+def test_the_keeper_may_be_what_the_task_is() -> None:
+    def said(**keeper: Any) -> list[Any]:
+        own = [{"name": "keeper", "securityContext": keeper}] if keeper else []
+        patch = {"spec": {"containers": [{"name": "task", "securityContext": {"runAsNonRoot": True}}, *own]}}
+        found = objects(spec(), pod_template=patch)[0]["spec"]["template"]["spec"]["containers"]
+        return [one["securityContext"] for one in found]
+
+    assert said() == [{"runAsNonRoot": True}] * 2
+    assert said(runAsUser=7) == [{"runAsNonRoot": True}, {"runAsUser": 7}]
+
+
+def test_the_server_gives_a_pod_time_to_pull_its_image() -> None:
+    for more in ({}, {"claim": "shared"}):
+        found = objects(spec(walltime=300), **more)[0]["spec"]["template"]["spec"]
+        assert found["activeDeadlineSeconds"] >= 300 + 3600
 
 
 def test_a_template_reaches_the_pod() -> None:
@@ -76,7 +111,8 @@ def test_options_are_named_after_the_api() -> None:
 @pytest.mark.parametrize(
     "options",
     [{"image": "a b"}, {"namespace": "Lab"}, {"namespace": "a/b"}, {"service_account": ""}, {"parallelism": 0},
-     {"image_pull_secrets": ("a\n",)}, {"gpu_resource": "a b"}],
+     {"image_pull_secrets": ("a\n",)}, {"gpu_resource": "a b"}, {"store_options": {"secret": "x"}},
+     {"store_options": {"client_kwargs": {"aws_secret_access_key": "x"}}}],
 )  # fmt: skip
 def test_what_no_server_takes_is_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):

@@ -1,4 +1,8 @@
-"""From what the API server says of a pod to what is said of a task. The answers are those of a Kubernetes 1.20."""
+"""From what the API server says of a pod to what is said of a task.
+
+The answers are those of a Kubernetes 1.20; the condition DisruptionTarget, which is newer, is as the API's reference
+says.
+"""
 
 from __future__ import annotations
 
@@ -48,6 +52,17 @@ def waiting(reason: str) -> dict[str, Any]:
         ),
         (pod(phase="Failed", reason="Evicted", message='Usage of EmptyDir volume "work" exceeds'), "FAILED", "Evicted"),
         (pod({"running": {}}, reason="NodeLost"), "NODE_FAIL", "NodeLost"),
+        # Its node shuts down: it was told to stop, and not by who has sent it there.
+        (
+            pod(
+                ended(143, message="CANCELLED 143 it was told to stop\n"),
+                phase="Failed",
+                reason="Terminated",
+                conditions=[{"type": "DisruptionTarget", "reason": "TerminationByKubelet", "status": "True"}],
+            ),
+            "PREEMPTED",
+            "TerminationByKubelet",
+        ),
     ],
 )
 def test_where_a_pod_stands(given: dict[str, Any], state: str, word: str) -> None:
@@ -111,6 +126,9 @@ OVER = condition("Failed", "BackoffLimitExceeded")
             condition("DisruptionTarget", "PreemptionByScheduler"),
             "PREEMPTED",
         ),
+        (OVER, condition("DisruptionTarget", "EvictionByEvictionAPI"), "PREEMPTED"),
+        (OVER, condition("DisruptionTarget", "DeletionByPodGC"), "NODE_FAIL"),
+        (OVER, {}, "CANCELLED"),
     ],
 )
 def test_a_pod_that_was_deleted(job: dict[str, Any] | None, why: dict[str, Any], state: str) -> None:

@@ -19,6 +19,7 @@ import shlex
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from clustrix_core.errors import AuthenticationError, ConfigError, TransportError
@@ -191,13 +192,17 @@ class Api:
 
 
 def namespace_of(options: K8sOptions) -> str:
-    """Return the namespace of a kubeconfig's context, where the options name none."""
+    """Return the namespace of a kubeconfig's context, or of the pod that this is, where the options name none."""
     from kubernetes import config
+    from kubernetes.config import incluster_config
 
     try:
         contexts, active = config.list_kube_config_contexts(options.kubeconfig)
     except (config.ConfigException, OSError):
-        return "default"
+        own = Path(incluster_config.SERVICE_TOKEN_FILENAME).with_name("namespace")
+        return own.read_text("utf-8").strip() if own.is_file() else "default"
+    except Exception as error:  # a damaged file may raise anything
+        raise _no_config(error) from error
     chosen = next((one for one in contexts if one["name"] == options.context), active)
     return str((chosen.get("context") or {}).get("namespace") or "default")
 

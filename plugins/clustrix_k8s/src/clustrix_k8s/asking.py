@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any
+from urllib.parse import quote
 
 from clustrix_core.errors import CommandError
 from clustrix_core.model import Cluster, JobHandle
@@ -15,6 +16,8 @@ from clustrix_core.transport import Completed
 from clustrix_k8s import names
 from clustrix_k8s.options import K8sOptions
 
+EVENTS = 500
+FAILED = "involvedObject.kind=Job,reason=FailedCreate"
 GONE = 404
 CONFLICT = 409
 FORBIDDEN = 403  # also what a server says that has just begun and does not know its roles yet
@@ -70,11 +73,29 @@ def refusal(command: str, done: Completed) -> CommandError:
 
 def hint(done: Completed) -> str | None:
     """Return what to do about a refusal."""
-    said = words(done)
-    for part, advice in HINTS.items():
-        if part in said:
-            return advice
+    if (found := advice(words(done))) is not None:
+        return found
     return "`clustrix doctor` says which rights are missing." if done.returncode == FORBIDDEN else None
+
+
+def advice(said: str) -> str | None:
+    """Return what to do about something that the server has said."""
+    return next((advice for part, advice in HINTS.items() if part in said), None)
+
+
+def why_no_pods(cluster: Cluster) -> Mapping[str, str]:
+    """Return what keeps the server from making pods, by the names of their Jobs, if we may see it."""
+    path = names.core_path(namespace(cluster), "events")
+    found: dict[str, str] = {}
+    for event in perhaps(cluster, f"GET {path}?fieldSelector={quote(FAILED)}&limit={EVENTS}"):
+        about = event.get("involvedObject") or {}
+        found[str(about.get("name"))] = str(event.get("message") or "")[:500]
+    return found
+
+
+def why_none(cluster: Cluster, job: str) -> str:
+    """Return why a Job has no pod, or who says it."""
+    return why_no_pods(cluster).get(job) or f"no pod was made: `kubectl describe job {job}` says why"
 
 
 def perhaps(cluster: Cluster, command: str) -> Sequence[Mapping[str, Any]]:

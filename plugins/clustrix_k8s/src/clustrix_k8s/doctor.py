@@ -5,16 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
+from clustrix_core import batch
 from clustrix_core.errors import ClustrixError, TransportError
 from clustrix_core.model import Cluster, Problem
 from clustrix_k8s import asking, names, provisioning
 
 RIGHTS = (
     ("create", "batch", "jobs", ""), ("get", "batch", "jobs", ""), ("list", "batch", "jobs", ""),
-    ("patch", "batch", "jobs", ""), ("delete", "batch", "jobs", ""), ("get", "", "pods", ""), ("list", "", "pods", ""),
+    ("patch", "batch", "jobs", ""), ("delete", "batch", "jobs", ""), ("list", "", "pods", ""),
     ("delete", "", "pods", ""), ("get", "", "pods", "log"), ("create", "", "pods", "exec"), ("get", "", "pods", "exec"),
     ("create", "", "secrets", ""), ("get", "", "secrets", ""), ("delete", "", "secrets", ""),
 )  # fmt: skip
+OF_USE = (("watch", "", "pods", ""),)
 # What one call needs of a quota's resources, whatever it asks for; a quota may name each in several ways.
 ONE = ("pods", "count/pods", "count/jobs.batch", "secrets", "count/secrets")
 CPU, MEMORY = ("cpu", "requests.cpu", "limits.cpu"), ("memory", "requests.memory", "limits.memory")
@@ -28,7 +30,7 @@ _UNITS = {"m": 1e-3, "k": 1e3} | {
 
 def check(cluster: Cluster) -> Sequence[Problem]:
     """Return which rights are missing, what of a quota is used up, and why no pod runs."""
-    missing = list(_missing(cluster))
+    missing = list(_missing(cluster, RIGHTS))
     if missing:
         return [
             Problem(
@@ -37,9 +39,15 @@ def check(cluster: Cluster) -> Sequence[Problem]:
                 "Ask the cluster's administrator for a Role as docs/tutorials/kubernetes.md shows it.",
             )
         ]
-    found = list(_used_up(cluster))
+    found = [
+        Problem("warning", f"you may not {right}: each look at jobs costs a list", "Ask for a Role as in the tutorial.")
+        for right in _missing(cluster, OF_USE)
+    ]
+    found += _used_up(cluster)
     try:
-        provisioning.provision(cluster)
+        site = provisioning.provision(cluster).site
+        assert site is not None
+        found += batch.other_python(site)
     except TransportError:
         raise
     except ClustrixError as error:
@@ -47,9 +55,9 @@ def check(cluster: Cluster) -> Sequence[Problem]:
     return found
 
 
-def _missing(cluster: Cluster) -> Iterator[str]:
+def _missing(cluster: Cluster, rights: Sequence[tuple[str, str, str, str]]) -> Iterator[str]:
     path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
-    for verb, group, resource, part in RIGHTS:
+    for verb, group, resource, part in rights:
         asked = {"namespace": asking.namespace(cluster), "verb": verb, "group": group, "resource": resource}
         review = {"spec": {"resourceAttributes": {**asked, "subresource": part}}}
         if not asking.ask(cluster, f"POST {path}", review)["status"].get("allowed"):

@@ -11,12 +11,12 @@ HEAD = "#!/usr/bin/env -S kubectl apply -f\n"
 
 
 def merged(under: Any, over: Any) -> Any:
-    """Lay a patch over an object as the API server does: lists of named things are joined by name."""
+    """Lay a patch over an object as the API server does: mounts are joined by their path, other lists by name."""
     if isinstance(under, Mapping) and isinstance(over, Mapping):
         found = {name: merged(under.get(name), value) for name, value in over.items() if value is not None}
         return {**{name: value for name, value in under.items() if over.get(name, value) is not None}, **found}
     if isinstance(under, list) and isinstance(over, (list, tuple)):
-        for key in ("name", "mountPath"):
+        for key in ("mountPath", "name"):
             if all(isinstance(one, Mapping) and key in one for one in [*under, *over]):
                 patches = {one[key]: one for one in over}
                 joined = [merged(one, patches.pop(one[key], {})) for one in under]

@@ -123,9 +123,7 @@ def _job(cluster: Cluster) -> dict[str, Any]:
         "resources": SIZE,
     }
     pod = {**manifest.bare(cluster.options), "containers": [task], "volumes": [manifest.room(cluster.options)]}
-    template = documents.merged(
-        {"metadata": {"labels": dict(names.MANAGED)}, "spec": pod}, cluster.options.pod_template
-    )
+    template = manifest.template(pod, names.MANAGED, cluster.options)
     mark = f"clustrix-door-{hashlib.sha256(json.dumps(template, default=dict).encode()).hexdigest()[:16]}"
     template = documents.merged(template, {"metadata": {"labels": {names.DOOR: mark}}})
     return {
@@ -139,7 +137,7 @@ def _job(cluster: Cluster) -> dict[str, Any]:
 def _awaited(cluster: Cluster) -> str:
     """Return ``namespace/pod`` of the door, once it is open."""
     namespace, job, late = asking.namespace(cluster), _job(cluster), time.monotonic() + PATIENCE
-    mark, said = job["metadata"]["name"], "no pod was made"
+    mark, said = job["metadata"]["name"], ""
     while True:
         made = asking.ask(cluster, f"GET {names.jobs_path(namespace)}/{mark}", missing=True)
         if made is not None and (states.is_over(made) or made["metadata"].get("deletionTimestamp")):
@@ -153,10 +151,11 @@ def _awaited(cluster: Cluster) -> str:
                 return f"{namespace}/{pod['metadata']['name']}"
             said = _insist(pod, cluster, mark)
         if time.monotonic() > late:
+            said = said or asking.why_none(cluster, mark)
             raise StagingError(
                 f"no pod has come up within {PATIENCE:.0f} s through which files could be reached: {said}",
                 transient=True,
-                hint="Is there room for it on a node? It asks for a tenth of a core and 64 MB.",
+                hint=asking.advice(said) or "Is there room for it on a node? It asks for a tenth of a core and 64 MB.",
             )
         time.sleep(PAUSE)
 

@@ -25,7 +25,9 @@ LACKS = ("nodes", "partition", "account", "qos", "constraint", "exclusive")
 KEEPER_CPU = 10  # thousandths of a core
 KEEPER = {"requests": {"cpu": f"{KEEPER_CPU}m", "memory": "32Mi"}, "limits": {"memory": "128Mi"}}
 PLAIN, INDEXED = "Kubernetes", "Kubernetes with Indexed Jobs"  # what the first contact says that there is
-SLACK = 60  # seconds on top of walltime and pick-up before the server ends a pod that does not end by itself
+# Seconds on top of walltime and pick-up before the server ends a pod that does not end by itself: to it the time in
+# which the image is pulled counts too.
+SLACK = 3600
 
 TASK = "$(CLUSTRIX_POD_TASK)"  # in a command the server puts the variable's value there
 
@@ -134,7 +136,7 @@ def _job(job: JobSpec, cluster: Cluster, task: int | None) -> dict[str, Any]:
         **once,
         "parallelism": 0 if later else count,
         "completions": count,
-        "template": merged({"metadata": {"labels": labels}, "spec": _pod(job, cluster, task)}, options.pod_template),
+        "template": template(_pod(job, cluster, task), labels, options),
     }
     if options.ttl_seconds_after_finished is not None:
         spec["ttlSecondsAfterFinished"] = options.ttl_seconds_after_finished
@@ -229,6 +231,22 @@ def bare(options: K8sOptions) -> dict[str, Any]:
     return {name: value for name, value in said.items() if value or value is False}
 
 
+def template(pod: Mapping[str, Any], labels: Mapping[str, str], options: K8sOptions) -> dict[str, Any]:
+    """Return the template of a Job's pods, with ``pod_template`` laid over it.
+
+    A pod of ours that has no container of some name has no use for what is said of that one. What may run in a
+    namespace is mostly the same for all containers, so the keeper may be what the task is, unless it says otherwise.
+    """
+    found: dict[str, Any] = merged({"metadata": {"labels": dict(labels)}, "spec": pod}, options.pod_template)
+    containers = [one for one in found["spec"]["containers"] if "image" in one]
+    (context,) = [one.get("securityContext") for one in containers if one["name"] == "task"]
+    for one in containers:
+        if one["name"] == "keeper" and context is not None:
+            one.setdefault("securityContext", context)
+    found["spec"]["containers"] = containers
+    return found
+
+
 def container(name: str, cluster: Cluster, words: Sequence[str], place: str = SENT) -> dict[str, Any]:
     """Return a container that runs the pod's program, which lies in ``place``."""
     try:
@@ -261,11 +279,8 @@ def volumes(worker: str, secrets: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def room(options: K8sOptions) -> dict[str, Any]:
-    """Return the volume that the containers of a pod share, and with a claim all pods."""
-    return {
-        "name": "work",
-        **({"persistentVolumeClaim": {"claimName": options.claim}} if options.claim else {"emptyDir": {}}),
-    }
+    """Return the volume that all pods share."""
+    return {"name": "work", "persistentVolumeClaim": {"claimName": options.claim}}
 
 
 def _metadata(name: str, labels: Mapping[str, str], options: K8sOptions) -> dict[str, Any]:

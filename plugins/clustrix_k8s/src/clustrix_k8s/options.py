@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,13 +62,20 @@ class K8sOptions:
                 hint="Leave one out: with claim: pods share a volume, with store: all goes by way of an object store.",
                 field="store",
             )
-        for name in self.store_options:
+        for name in _names(self.store_options):
             if _SECRET.search(name):
                 raise ConfigError(
                     f"store_options: {name} is a password, and no file of ours holds one",
                     hint="Leave it where the store's own programs find it: the environment, or a file like ~/.aws.",
                     field="store_options",
                 )
+
+
+def _names(given: Any) -> Iterator[str]:
+    """Yield the names of settings, and of those within them."""
+    for name, value in given.items() if isinstance(given, Mapping) else ():
+        yield str(name)
+        yield from _names(value)
 
 
 _SECRET = re.compile("secret|token|passw|_key|^key$|credential")

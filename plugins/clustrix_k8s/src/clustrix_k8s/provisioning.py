@@ -13,7 +13,7 @@ from typing import Any
 from clustrix_core import batch, bundle
 from clustrix_core.errors import CommandError, ConfigError, StagingError, TransportError
 from clustrix_core.model import Cluster, JobHandle, Node, Site
-from clustrix_k8s import asking, documents, door, manifest, names, states
+from clustrix_k8s import asking, door, manifest, names, states
 
 PATIENCE = 300.0  # seconds for the image to be pulled, and a node to be found
 PAUSE = 0.2
@@ -96,7 +96,7 @@ def _create(cluster: Cluster, mark: str) -> None:
         "containers": [{**asked, "resources": manifest.KEEPER}],
         "volumes": [one for one in manifest.volumes(worker, []) if one["name"] == "worker"],
     }
-    template = documents.merged({"metadata": {"labels": labels}, "spec": pod}, cluster.options.pod_template)
+    template = manifest.template(pod, labels, cluster.options)
     job = {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -132,9 +132,11 @@ def _awaited(cluster: Cluster, mark: str) -> Mapping[str, Any]:
         if (answer := _answer(pods, cluster)) is not None:
             return answer
         if time.monotonic() > late:
-            said = states.of_pod(pods[0], _handle(mark), 0).reason if pods else "no pod was made"
+            said = states.of_pod(pods[0], _handle(mark), 0).reason if pods else asking.why_none(cluster, mark)
             release(cluster)
-            raise StagingError(f"no pod has come up within {PATIENCE:.0f} s: {said}", transient=True)
+            raise StagingError(
+                f"no pod has come up within {PATIENCE:.0f} s: {said}", transient=True, hint=asking.advice(said)
+            )
         time.sleep(PAUSE)
 
 

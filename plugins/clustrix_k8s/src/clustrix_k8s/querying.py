@@ -6,14 +6,11 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
-from urllib.parse import quote
 
 from clustrix_core.model import Cluster, JobHandle, JobState, JobStatus, TaskStatus
 from clustrix_k8s import asking, names, shelving, states
 
 SLOW = 3.0  # seconds in which a server makes a pod that it can make
-EVENTS = 500
-FAILED = "involvedObject.kind=Job,reason=FailedCreate"
 
 Objects = Sequence[Mapping[str, Any]]
 
@@ -71,11 +68,7 @@ def _explain(known: Mapping[JobHandle, dict[int, TaskStatus]], cluster: Cluster)
     wanting = [handle for handle in late if any(one.reason == states.NO_POD for one in known[handle].values())]
     if not wanting:
         return
-    path = names.core_path(asking.namespace(cluster), "events")
-    why: dict[str, str] = {}
-    for event in asking.perhaps(cluster, f"GET {path}?fieldSelector={quote(FAILED)}&limit={EVENTS}"):
-        about = event.get("involvedObject") or {}
-        why[str(about.get("name"))] = str(event.get("message") or "")[:500]
+    why = asking.why_no_pods(cluster)
     for handle in wanting:
         jobs = names.objects(handle)
         for task, said in known[handle].items():

@@ -23,6 +23,14 @@ NEVER = (
 PERHAPS = ("ImagePullBackOff", "ErrImagePull", "RegistryUnavailable")
 NO_POD = "no pod has been made for it yet"
 KILLED = (137, 143)  # exit codes of who was told to end, or made to
+# Why a pod was taken away, as servers say since 1.26; see the Pod API, condition DisruptionTarget.
+DISRUPTED = {
+    "PreemptionByScheduler": JobState.PREEMPTED,
+    "EvictionByEvictionAPI": JobState.PREEMPTED,  # as when its node is drained
+    "TerminationByKubelet": JobState.PREEMPTED,  # the node shuts down, or is short of memory or disk
+    "DeletionByTaintManager": JobState.NODE_FAIL,
+    "DeletionByPodGC": JobState.NODE_FAIL,
+}
 OWN_LIMIT = ("exceeds the", "exceeded its", "Usage of EmptyDir")
 
 
@@ -133,6 +141,8 @@ def _terminated(end: Mapping[str, Any], status: Mapping[str, Any]) -> TaskStatus
         return TaskStatus(JobState.OUT_OF_MEMORY, reason, "over its memory", exit_code)
     if status.get("reason") in ("DeadlineExceeded", "Evicted", "Preempting", "NodeLost"):
         return _failed(status, exit_code)
+    if code in KILLED and (taken := _taken(status)) is not None:
+        return replace(taken, exit_code=exit_code)
     marker = read_marker(str(end.get("message") or "").partition("\n")[0])
     if marker is not None and marker.word != "EXIT":
         return marker
@@ -155,16 +165,23 @@ def _failed(status: Mapping[str, Any], exit_code: int | None = None) -> TaskStat
 
 
 def _deleted(pod: Mapping[str, Any]) -> TaskStatus:
-    conditions = (pod.get("status") or {}).get("conditions") or ()
-    why: Mapping[str, Any] = next((one for one in conditions if one.get("type") == "DisruptionTarget"), {})
-    reason, message = str(why.get("reason") or ""), str(why.get("message") or "")
-    if reason == "PreemptionByScheduler":
-        return TaskStatus(JobState.PREEMPTED, reason, message)
-    if reason == "DeletionByTaintManager" or any(
-        one.get("type") == "Ready" and one.get("reason") == "NodeNotReady" for one in conditions
+    status = pod.get("status") or {}
+    if (taken := _taken(status)) is not None:
+        return taken
+    if any(
+        one.get("type") == "Ready" and one.get("reason") == "NodeNotReady" for one in status.get("conditions") or ()
     ):
-        return TaskStatus(JobState.NODE_FAIL, reason or "NodeLost", message or "its node does not answer")
+        return TaskStatus(JobState.NODE_FAIL, "NodeLost", "its node does not answer")
     return TaskStatus(JobState.CANCELLED, "Deleted", "its pod was deleted")
+
+
+def _taken(status: Mapping[str, Any]) -> TaskStatus | None:
+    """Return what a newer server says of a pod that it has taken away; None for nothing."""
+    for one in status.get("conditions") or ():
+        reason = str(one.get("reason") or "")
+        if one.get("type") == "DisruptionTarget" and reason in DISRUPTED:
+            return TaskStatus(DISRUPTED[reason], reason, str(one.get("message") or ""))
+    return None
 
 
 def _unscheduled(status: Mapping[str, Any]) -> str:

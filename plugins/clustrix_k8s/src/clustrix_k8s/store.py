@@ -32,7 +32,8 @@ _UPLOAD: Mapping[str, Mapping[str, Any]] = {
     "gs": {"method": "PUT"},
     "gcs": {"method": "PUT"},
 }
-_TOLD: Mapping[str, Mapping[str, Any]] = {"s3": {"config_kwargs": {"signature_version": "s3v4"}}}
+_SIGNED = {"config_kwargs": {"signature_version": "s3v4"}}
+_TOLD: Mapping[str, Mapping[str, Any]] = {"s3": _SIGNED, "s3a": _SIGNED}
 _NEXT = (
     "See `store:` and `store_options:` in options:, and the section on object stores in docs/tutorials/kubernetes.md."
 )

@@ -139,8 +139,7 @@ def _filled(secret: Mapping[str, Any], files: Mapping[str, Path | bytes]) -> Ite
     if size > MOST * PART:
         raise StagingError(
             f"function and arguments are {size >> 20} MB, and {MOST * PART >> 20} MB fit into Secrets",
-            hint="Set store: in options: to an object store, or put large data where pods can read it and pass its "
-            "name.",
+            hint="Set claim: in options: to a volume that all pods can mount, or store: to an object store.",
         )
     parts = list(_parts(files)) or [{}]
     for number, data in enumerate(parts):
