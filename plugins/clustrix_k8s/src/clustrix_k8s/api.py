@@ -6,8 +6,8 @@ It is a transport, so that its questions are counted and its outages tried like 
     LIST PATH                      stdin is JSON: ids of jobs; stdout a list of their objects at PATH
     LOOK PATH                      the same, where who asks again and again is told what changes
     CREATE [PATH]                  stdin is JSON: a list of {"path", "body", "owned"}, created in order, if PATH is
-                                   there. The first owns those that are to be owned. What is there already counts as
-                                   created, unless it is about to go: with its owner, or by itself
+                                   there. The others own those that are to be owned. What is there already counts
+                                   as created, unless it is about to go: with its owners, or by itself
     EXEC NAMESPACE/POD CONTAINER ARGV...    a command in a container, with stdin, stdout and its exit code
 
 Where pods share a volume (``claim``), any other command is a line of sh, as for every transport: the door runs it.
@@ -156,13 +156,15 @@ class Api:
 
     def _create(self, wanted: Sequence[dict[str, Any]], idle: float) -> Completed:
         made: list[Any] = []
+        owners: list[dict[str, Any]] = []
         for one in wanted:
-            if one.get("owned"):
-                one["body"]["metadata"]["ownerReferences"] = [owner(made[0])]
+            if one["owned"]:
+                one["body"]["metadata"]["ownerReferences"] = owners
             done = self._created(one["path"], one["body"], idle)
             if done.returncode:
                 return done
             made.append(json.loads(done.stdout))
+            owners += [] if one["owned"] else [owner(made[-1])]
         return Completed(0, json.dumps(made).encode())
 
     def _created(self, path: str, body: dict[str, Any], idle: float) -> Completed:

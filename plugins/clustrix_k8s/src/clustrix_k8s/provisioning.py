@@ -116,8 +116,8 @@ def _create(cluster: Cluster, mark: str) -> None:
         "data": {name: base64.b64encode(data).decode() for name, data in files.items()},
     }
     wanted = [
-        {"path": names.jobs_path(namespace), "body": job},
-        {"path": names.core_path(namespace, "secrets"), "body": secret},
+        {"path": names.jobs_path(namespace), "body": job, "owned": False},
+        {"path": names.core_path(namespace, "secrets"), "body": secret, "owned": False},
     ]
     done = cluster.transport.run("CREATE", (json.dumps(wanted).encode(),))
     if done.returncode in asking.BUSY or 0 < done.returncode < 400 or asking.begins(cluster, done):

@@ -40,19 +40,24 @@ def submit(job: JobSpec, script: str, cluster: Cluster) -> JobHandle:
     for one in jobs:
         sources = _sources(one)
         sources += [{"secret": {"name": name}} for name in parts]
-    # Whoever finds the first Secret and the last Job finds all.
-    done = create(jobs, [*filled[1:], *secrets[1:], filled[0]], cluster, needed=_worker(cluster))
+    done = create(jobs, [*filled[1:], filled[0]], cluster, needed=_worker(cluster))
     if done.returncode == asking.GONE and _worker(cluster).rpartition("/")[2] in asking.words(done):
         provisioning.forget(cluster)
         raise StagingError("the worker is gone from the namespace", returncode=asking.GONE, transient=True)
-    mounted = [*parts, names.base(job), *([manifest.first_secret(job)] if job.round else ())]
-    return accepted(job, done, cluster, mounted, first.get("owners") or ())
+    handle = accepted(job, done, cluster)
+    if job.round:
+        _share([manifest.first_secret(job), *first["parts"]], [*first["owners"], *_jobs(done)], cluster)
+    return handle
 
 
 def create(jobs: Sequence[Any], secrets: Sequence[Any], cluster: Cluster, needed: str = "") -> Completed:
-    """Create the objects of a job, if ``needed`` is there. The first Job owns the Secrets, which go with it; no Job
-    owns another one: the server may remove it when it is over, and others still run."""
-    order = [(jobs[0], False), *((one, True) for one in secrets), *((one, False) for one in jobs[1:])]
+    """Create the objects of a job, if ``needed`` is there.
+
+    No pod begins before the last Secret is there, which is the last of all: whoever finds it finds a job that is whole,
+    and of one that is not nothing has run. The Secrets go with the last Job; no Job owns another one, since the server
+    may remove it while others still run.
+    """
+    order = [*((one, False) for one in jobs), *((one, True) for one in secrets)]
     wanted = [{"path": path(one, cluster), "body": one, "owned": owned} for one, owned in order]
     return cluster.transport.run(f"CREATE {needed}".strip(), (json.dumps(wanted).encode(),))
 
@@ -61,9 +66,13 @@ def _worker(cluster: Cluster) -> str:
     return f"{names.core_path(asking.namespace(cluster), 'secrets')}/{manifest.worker_name(bundle.digest())}"
 
 
+def _jobs(done: Completed) -> list[Any]:
+    return [owner(one) for one in json.loads(done.stdout) if one["kind"] == "Job"]
+
+
 def _share(secrets: Sequence[str], owners: Sequence[Any], cluster: Cluster) -> None:
-    """Let Secrets live as long as any of several Jobs."""
-    for name in secrets if len(owners) > 1 else ():
+    """Let the Secrets of the first round live as long as any Job of those that came after."""
+    for name in secrets:
         path = f"{names.core_path(asking.namespace(cluster), 'secrets')}/{name}"
         done = cluster.transport.run(f"PATCH {path}", [json.dumps({"metadata": {"ownerReferences": owners}}).encode()])
         if done.returncode not in (0, asking.GONE):
@@ -71,15 +80,11 @@ def _share(secrets: Sequence[str], owners: Sequence[Any], cluster: Cluster) -> N
             _log.warning("the Secret %s may go before its job: %s", name, asking.words(done))
 
 
-def accepted(
-    job: JobSpec, done: Completed, cluster: Cluster, secrets: Sequence[str], owners: Sequence[Any] = ()
-) -> JobHandle:
-    """Return the handle of a job whose objects were created. ``secrets``: what its pods mount; ``owners``: who needs
-    some of them besides. Raises SubmitRejected where nothing is there, TransportError where something may be."""
+def accepted(job: JobSpec, done: Completed, cluster: Cluster) -> JobHandle:
+    """Return the handle of a job whose objects were created. Raises SubmitRejected where nothing is there,
+    TransportError where something may be."""
     if done.returncode == 0:
-        made = json.loads(done.stdout)
-        _share(secrets, [*owners, *(owner(one) for one in made if one["kind"] == "Job")], cluster)
-        return _handle(job, made[0])
+        return _handle(job, json.loads(done.stdout)[0])
     if done.returncode in asking.BUSY or done.returncode < 400 or asking.begins(cluster, done):
         raise TransportError(f"the API server did not take the job, or did and said otherwise: {asking.words(done)}")
     if cluster.options.store:
@@ -111,9 +116,9 @@ def find(job: JobSpec, cluster: Cluster) -> JobHandle | None:
         made = asking.ask(cluster, f"GET {jobs}/{found[0]}", missing=True)
         if made is None or made["metadata"].get("deletionTimestamp"):
             continue
-        payload = f"{names.core_path(namespace, 'secrets')}/{names.base(job)}"
-        needed = {payload, f"{jobs}/{found[-1]}"}
-        if all(asking.ask(cluster, f"GET {one}", missing=True) is not None for one in needed):
+        last = asking.ask(cluster, f"GET {names.core_path(namespace, 'secrets')}/{names.base(job)}", missing=True)
+        owners = ((last or {}).get("metadata") or {}).get("ownerReferences") or ()
+        if any(one["uid"] == made["metadata"]["uid"] for one in owners):
             return _handle(job, made)
         _withdraw(job, cluster)
     return None

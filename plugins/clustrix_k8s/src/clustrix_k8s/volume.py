@@ -23,7 +23,7 @@ def submit(job: JobSpec, script: str, cluster: Cluster) -> JobHandle:
         text = secret["stringData"][f"job-{job.round}.sh"]
         batch.submit(accept, replace(job, files={**job.files, manifest.SHARING: program}), text, cluster)
     done = submitting.create(jobs, [secret], cluster)
-    return submitting.accepted(job, done, cluster, [names.base(job)])
+    return submitting.accepted(job, done, cluster)
 
 
 def start_those_that_may(handles: Sequence[JobHandle], found: Mapping[str, JobStatus], cluster: Cluster) -> None:
