@@ -218,7 +218,7 @@ def write(bed: SgeBed) -> Iterator[Any]:
 
     yield write
     for path in written:
-        path.unlink()
+        path.unlink(missing_ok=True)
 
 
 def test_settings_lead_to_grid_engine(bare: ClusterConfig) -> None:
