@@ -159,13 +159,14 @@ def plan(suites: list[str], fast: bool) -> list[list[list[Run]]]:
     real = on_clusters("real", "tests/real tests/contract", limit=3600, options=(*SIDE_BY_SIDE, *others))
     pods = on_clusters("kubernetes", " ".join(KUBERNETES), limit=1800, options=("-n", "2", "--dist", "loadgroup"))
     sweep = on_clusters("sweep", "tests/sweep")
-    first = {"slurm": [sweep] * ("sweep" in suites), "kubernetes": [pods] * ("kubernetes" in suites)}
+    first = {"kubernetes": [pods] * ("kubernetes" in suites)}
     # A lane has a bed of its own, and mostly waits for it.
     beds = [
         [*first.get(bed, ()), *[on_clusters(f"chaos-{bed}", f"tests/chaos/{bed}")] * ("chaos" in suites)]
         for bed in CHAOS
     ]
-    stages = ([[run] for run in aside], [[real] * ("real" in suites)], beds)
+    # The sweep counts what a job's life is made of, and is best alone.
+    stages = ([[run] for run in aside], [[real] * ("real" in suites)], [[sweep] * ("sweep" in suites)], beds)
     return [lanes for stage in stages if (lanes := [lane for lane in stage if lane])]
 
 
