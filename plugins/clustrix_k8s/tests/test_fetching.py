@@ -336,3 +336,13 @@ def test_results_that_are_here_are_here_where_their_pod_does_not_hear_it(there: 
     lab.gives("simulate-0", left_by(0))
     lab.transport.answer("^EXEC .* release", error=ENDED)
     assert {*lab.fetch(handle())[JOB].new} == {*left_by(0)}
+
+
+@pytest.mark.parametrize("state", [RUNS, ends("EXIT 0\n"), ends("EXIT 0\nabc")], ids=["runs", "waits", "damaged"])
+def test_where_nothing_can_be_kept_nobody_else_suffers(there: Callable[..., There], state: Mapping[str, Any]) -> None:
+    lab = there(one(state=state))
+    lab.gives("simulate-0", left_by(0))
+    lab.into.write_text("no folder")
+    found = [lab.fetch(handle())[JOB] for _ in range(2)]
+    assert not any(each.new for each in found) and bool(found[-1].unkept) == bool(lab.asked("simulate-0"))
+    assert not lab.asked("simulate-0", "release")

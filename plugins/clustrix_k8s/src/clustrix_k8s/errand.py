@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -46,8 +47,7 @@ class Errand:
         store = shelving.store_of(self.cluster)
         if store is None or (self.pod is not None and not going and not _may_be_stored(self.pod)):
             return found
-        brought = self._note("stored")
-        if brought.exists():
+        if self._note("stored").exists():
             return found or Fetched()
         said = self.pod is not None and shelving.says_stored(self.pod)
         if not said and not self._is_due("asked", True):
@@ -64,7 +64,7 @@ class Errand:
                 raise
             return Fetched()  # the next question about the job says so
         if not shelf.left and not found.unkept:
-            brought.touch()
+            self._jot("stored")
         return found
 
     def waits(self, pods: Sequence[Mapping[str, Any]]) -> bool:
@@ -79,10 +79,8 @@ class Errand:
 
     def complain(self, error: Exception) -> Fetched:
         """Say once what is wrong with this task alone; return that nothing has come."""
-        said = self._note("complained")
-        if not said.exists():
-            said.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            said.touch()
+        if not self._note("complained").exists():
+            self._jot("complained")
             pod = self.pod["metadata"].get("name") if self.pod is not None else "that is gone"
             _log.warning("job %s, task %d: the results of the pod %s: %s", self.handle.job, self.task, pod, error)
         return Fetched()
@@ -110,7 +108,7 @@ class Errand:
         if (ended or self._marker.is_file()) and not found.unkept and not keeper.left:
             with suppress(Unreached):  # what has come is here; the next look tells it again
                 keeper.release()
-                self._note("released").write_text(json.dumps([pod["metadata"].get("uid"), self._held()]))
+                self._jot("released", json.dumps([pod["metadata"].get("uid"), self._held()]))
         return found
 
     def _has_given(self, pod: Mapping[str, Any]) -> bool:
@@ -133,6 +131,14 @@ class Errand:
     def _note(self, what: str) -> Path:
         return self.into / self.handle.job / f".{what}-{self.handle.round}.{self.task}"
 
+    def _jot(self, what: str, text: str = "") -> None:
+        """Take a note; where there is no room for it, it is asked or said again."""
+        note = self._note(what)
+        with suppress(OSError):
+            note.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            note.write_text(text)
+            os.utime(note)
+
     @property
     def _marker(self) -> Path:
         return self.into / self.handle.job / f"status-{self.handle.round}.{self.task}"
@@ -140,15 +146,13 @@ class Errand:
     def _is_due(self, what: str, at_once: bool = False) -> bool:
         """Return whether it is time to look at what costs a request of its own, and note that it is looked at. Where
         it is a pod that still runs, at first there is nothing to see."""
-        looked = self._note(what)
-        looked.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
-            due = not 0 <= time.time() - looked.stat().st_mtime < EVERY
+            due = not 0 <= time.time() - self._note(what).stat().st_mtime < EVERY
         except OSError:
-            looked.touch()
+            self._jot(what)
             return at_once
         if due:
-            looked.touch()
+            self._jot(what)
         return due
 
     def _copy(self, way: Transport) -> Fetched:

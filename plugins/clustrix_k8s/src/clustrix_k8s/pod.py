@@ -32,7 +32,7 @@ else:  # in a pod these files lie side by side
     import parcels
 
 IN = "/clustrix-in"
-FITS = 2000  # bytes of last words: a kubelet shares out 12 KiB among a pod's containers, here up to six of them
+FITS = 2000  # bytes of last words: of a pod's six containers, init ones too, a kubelet keeps 2048 each (12 KiB in all)
 KEPT = 1 << 18  # bytes of a log that are kept for the client; the server keeps more for a while
 GRACE = 20.0  # seconds between the two signals that end a job
 LARGEST = 1 << 20  # a longer stream will not fit, however well it can be compressed
