@@ -80,7 +80,7 @@ class There:
             (place / name).write_text(text)
         return b"".join(giving.Plan(str(place), f"jobs/{job[:2]}/{job}").pieces())
 
-    def gives(self, name: str, files: Mapping[str, str], left: int = 0, job: str = JOB) -> None:
+    def gives(self, name: str, files: Mapping[str, str], left: int | str = 0, job: str = JOB) -> None:
         self.transport.answer(f"^EXEC here/{name} .* release", rc=0)
         self.transport.answer(f"^EXEC here/{name} .* give", self.stream(files, job), f"clustrix: left {left}\n")
 
@@ -169,6 +169,12 @@ def test_a_pod_keeps_values_that_nobody_has_asked_for(there: Callable[..., There
     (lab.into / JOB / VALUE).touch()  # result() of a value that was kept there
     lab.gives("simulate-0", {VALUE: "large"})
     assert lab.fetch(handle())[JOB].new == (VALUE,) and lab.asked("simulate-0", "release") == 1
+
+
+def test_a_count_that_no_pod_of_ours_says_harms_nobody(there: Callable[..., There]) -> None:
+    lab = there(one())
+    lab.gives("simulate-0", left_by(0), left="9" * 5000)
+    assert {*lab.fetch(handle())[JOB].new} == {*left_by(0)} and not lab.asked("simulate-0", "release")
 
 
 def test_a_pod_that_takes_the_place_of_another_has_given_nothing_yet(there: Callable[..., There]) -> None:

@@ -20,7 +20,7 @@ NO_RIGHT = (
     "The right to create and get pods/exec is missing: ask the cluster's administrator for a Role as"
     " docs/tutorials/kubernetes.md shows it. `clustrix doctor` says which rights there are."
 )
-_LEFT = re.compile(r"clustrix: left (\d+)")
+_LEFT = re.compile(r"clustrix: left (\d{1,9})")
 
 Sink = Callable[[bytes], None] | None
 
