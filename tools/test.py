@@ -240,7 +240,10 @@ def carry_out(run: Run, arguments: list[str]) -> None:
 def once_more(run: Run, arguments: list[str]) -> None:
     """Look at the few tests that did not pass, with nothing beside them."""
     if 0 < len(run.failures) <= FEW:
-        run.alone = replace(run, name=f"{run.name}-alone", only=run.failures, options=(), live=True, lines=[])
+        venv = run.venv or run.name
+        run.alone = replace(
+            run, name=f"{run.name}-alone", venv=venv, only=run.failures, options=(), live=True, lines=[]
+        )
         carry_out(run.alone, arguments)
 
 

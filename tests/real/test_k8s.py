@@ -24,6 +24,7 @@ from clustrix_core.api.job import Job
 from clustrix_core.config import ClusterConfig
 from clustrix_core.errors import CommandError, ConfigError, JobCancelled, JobFailed, JobOutOfMemory, JobTimeout
 from clustrix_core.model import JobState
+from clustrix_k8s import states
 from tests.real.test_docs import ROOT, Newcomer, blocks
 from tests.testbeds.kubernetes import KubernetesBed
 
@@ -147,6 +148,20 @@ def test_a_stranger_hears_which_right_is_missing(
         cluster(os.getpid)()
 
 
+def test_a_container_that_cannot_begin_after_the_first_contact(
+    there: Callable[..., ClusterConfig], k8s_bed: KubernetesBed
+) -> None:
+    """It is an end, not a job that waits for ever for the pod that was taken away."""
+    name, path = f"word-{uuid.uuid4().hex[:8]}", f"/api/v1/namespaces/{k8s_bed.namespace}/secrets"
+    k8s_bed.admin("POST", path, {"metadata": {"name": name}, "stringData": {"word": "x"}})
+    env = {"name": "WORD", "valueFrom": {"secretKeyRef": {"name": name, "key": "word"}}}
+    there(pod_template={"spec": {"containers": [{"name": "task", "env": [env]}]}})
+    assert cluster(os.environ.get)("WORD") == "x"
+    k8s_bed.admin("DELETE", f"{path}/{name}")
+    with pytest.raises(JobFailed, match=f'CreateContainerConfigError.*secret "{name}" not found'):
+        cluster(os.environ.get)("WORD")
+
+
 def test_cancelling_ends_the_pod(there: Callable[..., ClusterConfig], k8s_bed: KubernetesBed) -> None:
     there()
 
@@ -162,6 +177,10 @@ def test_cancelling_ends_the_pod(there: Callable[..., ClusterConfig], k8s_bed: K
     deadline = time.monotonic() + PATIENCE
     while k8s_bed.listed("pods", f"clustrix%2Fjob%3D{job.id}"):
         assert time.monotonic() < deadline, "the pod goes on"
+        time.sleep(0.2)
+    # It is over, so that the server removes it in the end, where it has not yet been.
+    while not all(states.is_over(one) for one in k8s_bed.listed("jobs", f"clustrix%2Fjob%3D{job.id}")):
+        assert time.monotonic() < deadline, "its Job never ends"
         time.sleep(0.2)
 
 
@@ -324,4 +343,4 @@ def test_the_tutorial_asks_for_the_rights_of_the_bed() -> None:
     page = "docs/tutorials/kubernetes.md"
     (shown,) = [block.text for block in blocks(page) if block.why_not and "kind: Role" in block.text]
     given = json.loads((ROOT / "tests/testbeds/kubernetes/role.json").read_text())
-    assert yaml.safe_load(shown)["rules"] == given["rules"]
+    assert next(iter(yaml.safe_load_all(shown)))["rules"] == given["rules"]

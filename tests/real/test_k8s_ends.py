@@ -147,6 +147,17 @@ def test_a_quota_of_jobs(use: Use, bed: KubernetesBed) -> None:
     assert "quota" in str(error.value.hint) and "right" not in str(error.value.hint)
 
 
+def test_a_quota_of_jobs_in_the_middle_of_a_map(use: Use, bed: KubernetesBed) -> None:
+    """Nothing of what was refused runs, or is left."""
+    use(parallelism=3)
+    assert sleep(0)
+    eventually(lambda: len(bed.listed("jobs")) == 1)  # the first contact
+    quota(bed, count_jobs_batch="3")
+    with pytest.raises(SubmitRejected, match=r"exceeded quota.*count/jobs.batch=3"):
+        list(sleep.map([5.0] * 9))
+    eventually(lambda: not [one for one in left(bed) if "clustrix/job" in one["metadata"]["labels"]])
+
+
 def test_a_quota_of_pods_says_what_is_missing(use: Use, bed: KubernetesBed) -> None:
     """The job is there, its pod is not: it may come when another one ends. Until then the reason is told."""
     use()

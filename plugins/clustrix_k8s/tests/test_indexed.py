@@ -72,7 +72,22 @@ def test_a_job_is_found_in_either_form() -> None:
     """The server may have learnt of Indexed Jobs since it was submitted."""
     transport, job = FakeTransport(), spec(tasks=2)
     transport.answer("^GET", json.dumps({"message": "not found"}), rc=404)
-    for name in (f"jobs/{names.base(job)}-[01]$", f"secrets/{names.base(job)}$"):
-        transport.answer(name, json.dumps({"metadata": {"name": f"{names.base(job)}-0"}}))
+    first = {"name": f"{names.base(job)}-0", "uid": "one"}
+    transport.answer(f"jobs/{first['name']}$", json.dumps({"metadata": first}))
+    transport.answer(f"secrets/{names.base(job)}$", json.dumps({"metadata": {"ownerReferences": [{"uid": "one"}]}}))
     found = submitting.find(job, cluster(transport=transport))
-    assert found is not None and found.native == f"{names.base(job)}-0"
+    assert found is not None and found.native == first["name"]
+
+
+def test_a_job_whose_last_secret_is_missing_or_of_an_earlier_try_is_removed() -> None:
+    job = spec(tasks=2)
+    for owners in (None, [], [{"uid": "another"}]):
+        transport = FakeTransport()
+        transport.answer("^GET", json.dumps({"message": "not found"}), rc=404)
+        transport.answer("^DELETE", "{}")
+        transport.answer(f"^GET .*jobs/{names.base(job)}-0$", json.dumps({"metadata": {"name": "x", "uid": "one"}}))
+        if owners is not None:
+            transport.answer("^GET .*secrets/", json.dumps({"metadata": {"ownerReferences": owners}}))
+        assert submitting.find(job, cluster(transport=transport)) is None
+        removed = {line.rpartition("/")[2] for line in transport.commands if line.startswith("DELETE")}
+        assert removed == {*names.objects(job, indexed=True), *names.objects(job, indexed=False)}

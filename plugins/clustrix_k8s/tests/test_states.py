@@ -52,6 +52,13 @@ def waiting(reason: str) -> dict[str, Any]:
         ),
         (pod(phase="Failed", reason="Evicted", message='Usage of EmptyDir volume "work" exceeds'), "FAILED", "Evicted"),
         (pod({"running": {}}, reason="NodeLost"), "NODE_FAIL", "NodeLost"),
+        (pod(phase="Failed", reason="OutOfcpu", message="Node didn't have enough resource"), "PREEMPTED", "OutOfcpu"),
+        (
+            pod(ended(143, message="CANCELLED 143 it was told to stop\n"), phase="Failed", reason="Terminated"),
+            "PREEMPTED",
+            "Terminated",
+        ),
+        (pod(ended(3, message="EXIT 3\n"), phase="Failed", reason="Terminated"), "FAILED", "Error"),
         # Its node shuts down: it was told to stop, and not by who has sent it there.
         (
             pod(
@@ -75,6 +82,16 @@ def test_an_image_may_be_late_but_not_for_ever() -> None:
     fresh = JobHandle(HANDLE.job, HANDLE.name, HANDLE.native, submitted=time.time())
     assert states.of_pod(late, fresh, 60).state is JobState.PENDING
     assert states.of_pod(late, HANDLE, 60).state is JobState.FAILED
+    late["status"]["startTime"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    assert states.of_pod(late, HANDLE, 60).state is JobState.PENDING, "it has waited for a node, not for its image"
+
+
+def test_why_a_container_never_began_is_told_when_its_pod_is_gone() -> None:
+    """Whoever was told has ended the Job, so that nothing runs after all."""
+    job = {"metadata": {"annotations": {names.FAILED: "ErrImagePull\nno such image"}}, "status": OVER}
+    for said in (states.of_job(job), states.of_going(pod(waiting("ErrImagePull"), deleted=True), job)):
+        assert said is not None
+        assert (said.state, said.word, said.reason) == (JobState.FAILED, "ErrImagePull", "no such image")
 
 
 def test_what_keeps_a_pod_waiting_is_told() -> None:
@@ -95,7 +112,8 @@ def test_a_pod_of_which_nothing_is_known_has_not_ended(damaged: dict[str, Any]) 
         ({"conditions": [{"type": "Complete", "status": "True"}]}, {}, "SUCCEEDED"),
         ({"conditions": [{"type": "Failed", "status": "True", "reason": "DeadlineExceeded"}]}, {}, "TIMEOUT"),
         ({"conditions": [{"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded"}]}, {}, "FAILED"),
-        ({"conditions": [{"type": "FailureTarget", "status": "True"}]}, {}, "PENDING"),
+        ({"conditions": [{"type": "FailureTarget", "status": "True", "reason": "BackoffLimitExceeded"}]}, {}, "FAILED"),
+        ({}, {names.FAILED: "ErrImagePull\nno such image"}, "FAILED"),
     ],
 )
 def test_where_a_job_without_a_pod_stands(status: dict[str, Any], annotations: dict[str, str], state: str) -> None:

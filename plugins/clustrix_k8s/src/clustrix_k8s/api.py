@@ -5,8 +5,9 @@ It is a transport, so that its questions are counted and its outages tried like 
     GET|POST|PATCH|DELETE PATH     stdin is the body; stdout the answer; the exit code 0, else the HTTP status
     LIST PATH                      stdin is JSON: ids of jobs; stdout a list of their objects at PATH
     LOOK PATH                      the same, where who asks again and again is told what changes
-    CREATE [PATH]                  stdin is JSON: a list of {"path", "body"}, created in order, if PATH is there. The
-                                   first owns the others. What is there already counts as created
+    CREATE [PATH]                  stdin is JSON: a list of {"path", "body", "owned"}, created in order, if PATH is
+                                   there. The others own those that are to be owned. What is there already counts
+                                   as created, unless it is about to go: with its owners, or by itself
     EXEC NAMESPACE/POD CONTAINER ARGV...    a command in a container, with stdin, stdout and its exit code
 
 Where pods share a volume (``claim``), any other command is a line of sh, as for every transport: the door runs it.
@@ -17,6 +18,7 @@ from __future__ import annotations
 import json
 import shlex
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -31,7 +33,9 @@ from clustrix_k8s.watching import Picture, listed
 from clustrix_k8s.websocket import execute
 
 CONNECT = 15.0  # seconds
-EXISTS = 409
+EXISTS, GONE = 409, 404
+GOING = 30.0  # seconds in which an object that is about to go has gone
+PAUSE = 0.2
 _KINDS = {"PATCH": "application/merge-patch+json"}
 
 
@@ -152,18 +156,37 @@ class Api:
 
     def _create(self, wanted: Sequence[dict[str, Any]], idle: float) -> Completed:
         made: list[Any] = []
-        for number, one in enumerate(wanted):
-            body = one["body"]
-            if number:
-                body["metadata"]["ownerReferences"] = [_owner(made[0])]
-            done = self._request("POST", one["path"], json.dumps(body).encode(), idle)
-            if done.returncode == EXISTS and _word(done) == "AlreadyExists":
-                name = body["metadata"]["name"]
-                done = self._request("GET", f"{one['path']}/{name}", b"", idle)
+        owners: list[dict[str, Any]] = []
+        for one in wanted:
+            if one["owned"]:
+                one["body"]["metadata"]["ownerReferences"] = owners
+            done = self._created(one["path"], one["body"], idle)
             if done.returncode:
                 return done
             made.append(json.loads(done.stdout))
+            owners += [] if one["owned"] else [owner(made[-1])]
         return Completed(0, json.dumps(made).encode())
+
+    def _created(self, path: str, body: dict[str, Any], idle: float) -> Completed:
+        """Create an object, or find the one that is there; one that is about to go makes room for it first."""
+        late = time.monotonic() + GOING
+        while True:
+            done = self._request("POST", path, json.dumps(body).encode(), idle)
+            if done.returncode != EXISTS or _word(done) != "AlreadyExists":
+                return done
+            there = f"{path}/{body['metadata']['name']}"
+            found = self._request("GET", there, b"", idle)
+            if found.returncode not in (0, GONE) or time.monotonic() > late:
+                return found
+            if not found.returncode:
+                metadata = json.loads(found.stdout)["metadata"]
+                owners = {one["uid"] for one in metadata.get("ownerReferences") or ()}
+                wanted = {one["uid"] for one in body["metadata"].get("ownerReferences") or ()}
+                if wanted <= owners and not metadata.get("deletionTimestamp"):
+                    return found
+                going = {"propagationPolicy": "Background", "preconditions": {"uid": metadata["uid"]}}
+                self._request("DELETE", there, json.dumps(going).encode(), idle)
+            time.sleep(PAUSE)
 
     def _execute(
         self,
@@ -232,7 +255,8 @@ def _no_config(error: Exception) -> ConfigError:
     )
 
 
-def _owner(made: Any) -> dict[str, Any]:
+def owner(made: Any) -> dict[str, Any]:
+    """Return what an object says of its owner, by which it goes when its last one does."""
     named = {"name": made["metadata"]["name"], "uid": made["metadata"]["uid"]}
     return {"apiVersion": made["apiVersion"], "kind": made["kind"], **named}
 

@@ -16,7 +16,7 @@ RIGHTS = (
     ("delete", "", "pods", ""), ("get", "", "pods", "log"), ("create", "", "pods", "exec"), ("get", "", "pods", "exec"),
     ("create", "", "secrets", ""), ("get", "", "secrets", ""), ("delete", "", "secrets", ""),
 )  # fmt: skip
-OF_USE = (("watch", "", "pods", ""),)
+OF_USE = (("watch", "", "pods", ""), ("patch", "", "secrets", ""))
 # What one call needs of a quota's resources, whatever it asks for; a quota may name each in several ways.
 ONE = ("pods", "count/pods", "count/jobs.batch", "secrets", "count/secrets")
 CPU, MEMORY = ("cpu", "requests.cpu", "limits.cpu"), ("memory", "requests.memory", "limits.memory")
@@ -40,7 +40,9 @@ def check(cluster: Cluster) -> Sequence[Problem]:
             )
         ]
     found = [
-        Problem("warning", f"you may not {right}: each look at jobs costs a list", "Ask for a Role as in the tutorial.")
+        Problem(
+            "warning", f"you may not {right}, which is of use", "Ask for a Role as in docs/tutorials/kubernetes.md."
+        )
         for right in _missing(cluster, OF_USE)
     ]
     found += _used_up(cluster)

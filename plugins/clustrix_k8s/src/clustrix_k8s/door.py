@@ -145,10 +145,13 @@ def _awaited(cluster: Cluster) -> str:
             made = None
         if made is None:
             _create(cluster, job)
-            continue
-        for pod in _pods(cluster, mark, made["metadata"]["uid"]):
-            if "running" in (states.container(pod, "task").get("state") or {}):
+        for pod in _pods(cluster, mark, made["metadata"]["uid"]) if made is not None else ():
+            state = states.container(pod, "task").get("state") or {}
+            if "running" in state:
                 return f"{namespace}/{pod['metadata']['name']}"
+            if (state.get("terminated") or {}).get("exitCode") == 0:
+                # It has ended as it should; a container that somebody has put beside it has not.
+                _delete(cluster, mark, made["metadata"]["uid"])
             said = _insist(pod, cluster, mark)
         if time.monotonic() > late:
             said = said or asking.why_none(cluster, mark)

@@ -137,9 +137,8 @@ def _job(job: JobSpec, cluster: Cluster, task: int | None) -> dict[str, Any]:
         "parallelism": 0 if later else count,
         "completions": count,
         "template": template(_pod(job, cluster, task), labels, options),
+        **ttl(options),
     }
-    if options.ttl_seconds_after_finished is not None:
-        spec["ttlSecondsAfterFinished"] = options.ttl_seconds_after_finished
     if options.queue_name:
         spec["suspend"] = True  # until Kueue admits it
         labels = {**labels, "kueue.x-k8s.io/queue-name": options.queue_name}
@@ -149,6 +148,12 @@ def _job(job: JobSpec, cluster: Cluster, task: int | None) -> dict[str, Any]:
         "metadata": {**_metadata(name, labels, options), **({"annotations": later} if later else {})},
         "spec": spec,
     }
+
+
+def ttl(options: K8sOptions) -> Mapping[str, int]:
+    """Return after how long the server removes a Job that is over."""
+    after = options.ttl_seconds_after_finished
+    return {} if after is None else {"ttlSecondsAfterFinished": after}
 
 
 def _pod(job: JobSpec, cluster: Cluster, task: int | None) -> dict[str, Any]:

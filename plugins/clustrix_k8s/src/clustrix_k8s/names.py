@@ -12,7 +12,7 @@ from clustrix_core.model import JobHandle, JobSpec
 MANAGED = {"app.kubernetes.io/managed-by": "clustrix"}
 JOB, ROUND, TASK, NAME, PROBE = "clustrix/job", "clustrix/round", "clustrix/task", "clustrix/name", "clustrix/probe"
 DOOR = "clustrix/door"
-CANCELLED, AFTER = "clustrix/cancelled", "clustrix/after"
+CANCELLED, FAILED, AFTER = "clustrix/cancelled", "clustrix/failed", "clustrix/after"
 INDEX = "batch.kubernetes.io/job-completion-index"  # an annotation of the pods of an Indexed Job, since 1.21
 # One of pods of which one that fails does not end the others (backoffLimitPerIndex): since 1.28, on from 1.29.
 ALONE = "batch.kubernetes.io/job-index-failure-count"

@@ -28,7 +28,7 @@ def provision(cluster: Cluster) -> Cluster:
     answer = _answer(_pods(cluster, mark), cluster)
     if answer is None:
         if _is_over(cluster, mark):
-            release(cluster)  # its pod went with a node, or somebody has removed it: it answers no more
+            forget(cluster)  # its pod went with a node, or somebody has removed it: it answers no more
         _create(cluster, mark)
         answer = _awaited(cluster, mark)
     found = Site(
@@ -59,11 +59,16 @@ def release(cluster: Cluster) -> None:
     """Remove the worker and the pod that has answered, or the door."""
     if cluster.options.claim:
         return door.release(cluster)
-    namespace, policy = asking.namespace(cluster), {"propagationPolicy": "Background"}
-    # Not by the server's collector, which comes by later and would take the next one for this.
-    worker = f"{names.core_path(namespace, 'secrets')}/{manifest.worker_name(bundle.digest())}"
-    asking.ask(cluster, f"DELETE {worker}", policy, missing=True)
-    asking.ask(cluster, f"DELETE {names.jobs_path(namespace)}/{_mark(cluster)}", policy, missing=True)
+    forget(cluster)
+    worker = f"{names.core_path(asking.namespace(cluster), 'secrets')}/{manifest.worker_name(bundle.digest())}"
+    asking.ask(cluster, f"DELETE {worker}", {}, missing=True)
+
+
+def forget(cluster: Cluster) -> None:
+    """Remove the pod that has answered, so that the next contact asks anew. The worker stays: pods of others, also of
+    other images, wait for it or will."""
+    path = f"{names.jobs_path(asking.namespace(cluster))}/{_mark(cluster)}"
+    asking.ask(cluster, f"DELETE {path}", {"propagationPolicy": "Background"}, missing=True)
 
 
 def _mark(cluster: Cluster) -> str:
@@ -101,7 +106,7 @@ def _create(cluster: Cluster, mark: str) -> None:
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": {"name": mark, "labels": labels},
-        "spec": {"backoffLimit": 0, "template": template, "completions": 1, **INDEXED},
+        "spec": {"backoffLimit": 0, "template": template, "completions": 1, **INDEXED, **manifest.ttl(cluster.options)},
     }
     files = {**manifest.program(), "worker.tar.gz": bundle.archive()}
     secret = {
@@ -111,8 +116,8 @@ def _create(cluster: Cluster, mark: str) -> None:
         "data": {name: base64.b64encode(data).decode() for name, data in files.items()},
     }
     wanted = [
-        {"path": names.jobs_path(namespace), "body": job},
-        {"path": names.core_path(namespace, "secrets"), "body": secret},
+        {"path": names.jobs_path(namespace), "body": job, "owned": False},
+        {"path": names.core_path(namespace, "secrets"), "body": secret, "owned": False},
     ]
     done = cluster.transport.run("CREATE", (json.dumps(wanted).encode(),))
     if done.returncode in asking.BUSY or 0 < done.returncode < 400 or asking.begins(cluster, done):
@@ -133,7 +138,7 @@ def _awaited(cluster: Cluster, mark: str) -> Mapping[str, Any]:
             return answer
         if time.monotonic() > late:
             said = states.of_pod(pods[0], _handle(mark), 0).reason if pods else asking.why_none(cluster, mark)
-            release(cluster)
+            forget(cluster)
             raise StagingError(
                 f"no pod has come up within {PATIENCE:.0f} s: {said}", transient=True, hint=asking.advice(said)
             )
@@ -165,7 +170,7 @@ def _insist(said: Any, pod: Mapping[str, Any], cluster: Cluster) -> None:
     perhaps = said.reason.startswith(states.PERHAPS) and age > cluster.options.image_patience_seconds
     if not (said.state.over or perhaps):
         return
-    release(cluster)  # corrected meanwhile, it must be tried again
+    forget(cluster)  # corrected meanwhile, it must be tried again
     image, words = (
         cluster.options.image,
         ": ".join(dict.fromkeys([said.word, said.reason])) if not perhaps else said.reason,

@@ -29,17 +29,26 @@ def status(handles: Sequence[JobHandle], cluster: Cluster) -> Mapping[str, JobSt
     if not cluster.options.claim:  # what lies there is not lost with a pod
         for handle, found in known.items():
             found.update(shelving.checked(handle, found, asking.of(handle, pods), cluster))
-    _end_hopeless([handle for handle, found in known.items() if _hopeless(found)], cluster)
+    for handle, found in known.items():
+        if why := _hopeless(found):
+            # Who was told of a failure must not see the job run after all, when its image has come at last.
+            _end(handle, {names.FAILED: f"{why.word}\n{why.reason}"[:1000]}, cluster)
     return {handle.job: JobStatus.of(found, handle.tasks) for handle, found in known.items()}
 
 
 def cancel(handles: Sequence[JobHandle], cluster: Cluster) -> None:
-    """End jobs, and leave a note that says so: with room for no pod the server ends those that there are."""
-    note = {"metadata": {"annotations": {names.CANCELLED: "true"}}, "spec": {"parallelism": 0}}
-    path = names.jobs_path(asking.namespace(cluster))
+    """End jobs, and leave a note that says so."""
     for handle in handles:
-        for name in names.objects(handle):
-            asking.ask(cluster, f"PATCH {path}/{name}", note, missing=True)
+        _end(handle, {names.CANCELLED: "true"}, cluster)
+
+
+def _end(handle: JobHandle, note: Mapping[str, str], cluster: Cluster) -> None:
+    """With room for no pod the server ends those that there are; its deadline makes the Job one that is over, which the
+    server removes in the end."""
+    body = {"metadata": {"annotations": note}, "spec": {"parallelism": 0, "activeDeadlineSeconds": 1}}
+    path = names.jobs_path(asking.namespace(cluster))
+    for name in names.objects(handle):
+        asking.ask(cluster, f"PATCH {path}/{name}", body, missing=True)
 
 
 def _by_pods(handle: JobHandle, pods: Objects, cluster: Cluster) -> dict[int, TaskStatus]:
@@ -78,14 +87,7 @@ def _explain(known: Mapping[JobHandle, dict[int, TaskStatus]], cluster: Cluster)
                 known[handle][task] = replace(said, reason=reason)
 
 
-def _hopeless(tasks: Mapping[int, TaskStatus]) -> bool:
-    never = (*states.NEVER, *states.PERHAPS)
-    return any(one.state is JobState.FAILED and one.word in never for one in tasks.values())
-
-
-def _end_hopeless(handles: Sequence[JobHandle], cluster: Cluster) -> None:
-    """Who was told of a failure must not see the job run after all, when its image has come at last."""
-    path = names.jobs_path(asking.namespace(cluster))
-    for handle in handles:
-        for name in names.objects(handle):
-            asking.ask(cluster, f"PATCH {path}/{name}", {"spec": {"parallelism": 0}}, missing=True)
+def _hopeless(tasks: Mapping[int, TaskStatus]) -> TaskStatus | None:
+    """Return the end of a task whose container will not begin, if one is not noted yet."""
+    ended = (one for one in tasks.values() if one.state is JobState.FAILED)
+    return next((one for one in ended if one.word in (*states.NEVER, *states.PERHAPS)), None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from clustrix_core.batch.queue import read_marker
@@ -13,16 +13,18 @@ from clustrix_core.model import JobHandle, JobState, TaskStatus
 from clustrix_k8s import names
 
 # What a container waits for that will not come, whatever is tried again.
-NEVER = (
-    "ErrImageNeverPull",
-    "InvalidImageName",
-    "CreateContainerConfigError",
-    "CreateContainerError",
-    "RunContainerError",
-)
-PERHAPS = ("ImagePullBackOff", "ErrImagePull", "RegistryUnavailable")
+NEVER = ("ErrImageNeverPull", "InvalidImageName", "CreateContainerConfigError")
+PERHAPS = ("ImagePullBackOff", "ErrImagePull", "RegistryUnavailable", "CreateContainerError", "RunContainerError")
 NO_POD = "no pod has been made for it yet"
 KILLED = (137, 143)  # exit codes of who was told to end, or made to
+# What a pod's status gives as the reason of its end.
+AMID = ("Terminated", "NodeShutdown", "Shutdown")  # its node shut down; the task may have ended before
+UNFIT = ("OutOfcpu", "OutOfmemory", "OutOfpods", "NodeAffinity", "UnexpectedAdmissionError")  # its node refused it
+ENDS = {
+    "DeadlineExceeded": JobState.TIMEOUT,
+    "NodeLost": JobState.NODE_FAIL,
+    **dict.fromkeys(("Preempting", "Evicted", *AMID, *UNFIT), JobState.PREEMPTED),
+}
 # Why a pod was taken away, as servers say since 1.26; see the Pod API, condition DisruptionTarget.
 DISRUPTED = {
     "PreemptionByScheduler": JobState.PREEMPTED,
@@ -41,14 +43,14 @@ def of_pod(pod: Mapping[str, Any], handle: JobHandle, patience: float) -> TaskSt
     state = task.get("state") or {}
     if "terminated" in state:
         return _kept(pod, state["terminated"]) or _terminated(state["terminated"], status)
-    if status.get("phase") == "Failed" or status.get("reason") in ("Evicted", "Preempting", "NodeLost"):
+    if status.get("phase") == "Failed" or status.get("reason") in ENDS:
         return _failed(status)
     if "running" in state:
         return TaskStatus(JobState.RUNNING, "Running")
     waiting = state.get("waiting") or {}
     reason, message = str(waiting.get("reason") or ""), str(waiting.get("message") or "")
     said = f"{reason}: {message}" if message else reason
-    old = time.time() - handle.submitted > patience
+    old = time.time() - (_instant(status.get("startTime")) or handle.submitted) > patience
     if reason in NEVER or (reason in PERHAPS and old):
         return TaskStatus(JobState.FAILED, reason, message or reason)
     return TaskStatus(JobState.PENDING, str(status.get("phase") or "Pending"), said or _unscheduled(status))
@@ -67,7 +69,8 @@ def of_going(pod: Mapping[str, Any], job: Mapping[str, Any] | None) -> TaskStatu
     said = of_job(job)
     if said is None:
         return TaskStatus(JobState.CANCELLED, "Deleted", "its Job was deleted")
-    return _deleted(pod) if said.state is JobState.FAILED else said
+    begun = said.word not in (*NEVER, *PERHAPS)
+    return _deleted(pod) if said.state is JobState.FAILED and begun else said
 
 
 def of_job(job: Mapping[str, Any] | None) -> TaskStatus | None:
@@ -76,11 +79,15 @@ def of_job(job: Mapping[str, Any] | None) -> TaskStatus | None:
         return None
     if (job["metadata"].get("annotations") or {}).get(names.CANCELLED):
         return TaskStatus(JobState.CANCELLED, "Cancelled", "by its owner")
+    if noted := (job["metadata"].get("annotations") or {}).get(names.FAILED):
+        word, _, reason = str(noted).partition("\n")
+        return TaskStatus(JobState.FAILED, word, reason)
     for condition in (job.get("status") or {}).get("conditions") or ():
         if condition.get("status") != "True":
             continue
         reason, message = str(condition.get("reason") or ""), str(condition.get("message") or "")
-        if condition.get("type") == "Failed":
+        # The second is said since 1.31, when it is decided and pods still go: that of a dead node goes for long.
+        if condition.get("type") in ("Failed", "FailureTarget"):
             state = JobState.TIMEOUT if reason == "DeadlineExceeded" else JobState.FAILED
             return TaskStatus(state, reason, message)
         if condition.get("type") == "Complete":
@@ -128,10 +135,18 @@ def _until(pod: Mapping[str, Any], end: Mapping[str, Any]) -> str:
     """Return until when a pod keeps its results, by this machine's clock."""
     try:
         command = next(one["command"] for one in pod["spec"]["containers"] if one["name"] == "keeper")
-        ended = datetime.fromisoformat(str(end["finishedAt"]).replace("Z", "+00:00"))
-        return (ended + timedelta(seconds=float(command[-1]))).astimezone().strftime("%H:%M:%S")
+        seconds, ended = float(command[-1]), _instant(end.get("finishedAt"))
     except (KeyError, ValueError, StopIteration, IndexError):
-        return "its time is over"
+        ended = None
+    return "its time is over" if ended is None else datetime.fromtimestamp(ended + seconds).strftime("%H:%M:%S")
+
+
+def _instant(said: object) -> float | None:
+    """Return when it was, in seconds since the epoch; None where the server does not say."""
+    try:
+        return datetime.fromisoformat(str(said).replace("Z", "+00:00")).timestamp()
+    except ValueError:
+        return None
 
 
 def _terminated(end: Mapping[str, Any], status: Mapping[str, Any]) -> TaskStatus:
@@ -139,10 +154,10 @@ def _terminated(end: Mapping[str, Any], status: Mapping[str, Any]) -> TaskStatus
     exit_code = code if isinstance(code, int) else None
     if reason == "OOMKilled":
         return TaskStatus(JobState.OUT_OF_MEMORY, reason, "over its memory", exit_code)
-    if status.get("reason") in ("DeadlineExceeded", "Evicted", "Preempting", "NodeLost"):
-        return _failed(status, exit_code)
     if code in KILLED and (taken := _taken(status)) is not None:
         return replace(taken, exit_code=exit_code)
+    if status.get("reason") in ENDS and (status["reason"] not in AMID or code in KILLED):
+        return _failed(status, exit_code)
     marker = read_marker(str(end.get("message") or "").partition("\n")[0])
     if marker is not None and marker.word != "EXIT":
         return marker
@@ -154,13 +169,10 @@ def _terminated(end: Mapping[str, Any], status: Mapping[str, Any]) -> TaskStatus
 
 def _failed(status: Mapping[str, Any], exit_code: int | None = None) -> TaskStatus:
     reason, message = str(status.get("reason") or "Failed"), str(status.get("message") or "")
-    state = {
-        "DeadlineExceeded": JobState.TIMEOUT,
-        "Preempting": JobState.PREEMPTED,
-        "NodeLost": JobState.NODE_FAIL,
-        # For want of room on its node it is nobody's fault; over a limit of its own it would be again.
-        "Evicted": JobState.FAILED if any(words in message for words in OWN_LIMIT) else JobState.PREEMPTED,
-    }.get(reason, JobState.FAILED)
+    state = ENDS.get(reason, JobState.FAILED)
+    # For want of room on its node it is nobody's fault; over a limit of its own it would be again.
+    if reason == "Evicted" and any(words in message for words in OWN_LIMIT):
+        state = JobState.FAILED
     return TaskStatus(state, reason, message, exit_code)
 
 

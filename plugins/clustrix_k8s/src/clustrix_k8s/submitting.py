@@ -5,20 +5,23 @@ from __future__ import annotations
 import base64
 import io
 import json
-from collections.abc import Iterator, Mapping
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from clustrix_core import bundle
 from clustrix_core.batch.submit import NO_BLOBS
-from clustrix_core.errors import StagingError, SubmitRejected, TransportError
+from clustrix_core.errors import CommandError, StagingError, SubmitRejected, TransportError
 from clustrix_core.model import Cluster, JobHandle, JobSpec
 from clustrix_core.transport import Completed
 from clustrix_k8s import asking, documents, manifest, names, provisioning
+from clustrix_k8s.api import owner
 
 PART = 900_000  # bytes in one Secret, which holds 1 MiB at most
 PARTS = "clustrix/parts"
 MOST = 32  # Secrets of one job: they are kept in the cluster's own database
+_log = logging.getLogger("clustrix.k8s")
 _KINDS = {"Job": "jobs", "Secret": "secrets"}
 
 
@@ -37,20 +40,49 @@ def submit(job: JobSpec, script: str, cluster: Cluster) -> JobHandle:
     for one in jobs:
         sources = _sources(one)
         sources += [{"secret": {"name": name}} for name in parts]
-    # The first Job owns all the others, so that nothing is left when it goes.
-    wanted = [{"path": path(one, cluster), "body": one} for one in [jobs[0], *filled, *secrets[1:], *jobs[1:]]]
-    worker = manifest.worker_name(bundle.digest())
-    needed = f"{names.core_path(asking.namespace(cluster), 'secrets')}/{worker}"
-    done = cluster.transport.run(f"CREATE {needed}", (json.dumps(wanted).encode(),))
-    if done.returncode == asking.GONE and worker in asking.words(done):
-        provisioning.release(cluster)
+    done = create(jobs, [*filled[1:], filled[0]], cluster, needed=_worker(cluster))
+    if done.returncode == asking.GONE and _worker(cluster).rpartition("/")[2] in asking.words(done):
+        provisioning.forget(cluster)
         raise StagingError("the worker is gone from the namespace", returncode=asking.GONE, transient=True)
-    return accepted(job, done, cluster)
+    handle = accepted(job, done, cluster)
+    if job.round:
+        _share([manifest.first_secret(job), *first["parts"]], [*first["owners"], *_jobs(done)], cluster)
+    return handle
+
+
+def create(jobs: Sequence[Any], secrets: Sequence[Any], cluster: Cluster, needed: str = "") -> Completed:
+    """Create the objects of a job, if ``needed`` is there.
+
+    No pod begins before the last Secret is there, which is the last of all: whoever finds it finds a job that is whole,
+    and of one that is not nothing has run. The Secrets go with the last Job; no Job owns another one, since the server
+    may remove it while others still run.
+    """
+    order = [*((one, False) for one in jobs), *((one, True) for one in secrets)]
+    wanted = [{"path": path(one, cluster), "body": one, "owned": owned} for one, owned in order]
+    return cluster.transport.run(f"CREATE {needed}".strip(), (json.dumps(wanted).encode(),))
+
+
+def _worker(cluster: Cluster) -> str:
+    return f"{names.core_path(asking.namespace(cluster), 'secrets')}/{manifest.worker_name(bundle.digest())}"
+
+
+def _jobs(done: Completed) -> list[Any]:
+    return [owner(one) for one in json.loads(done.stdout) if one["kind"] == "Job"]
+
+
+def _share(secrets: Sequence[str], owners: Sequence[Any], cluster: Cluster) -> None:
+    """Let the Secrets of the first round live as long as any Job of those that came after."""
+    for name in secrets:
+        path = f"{names.core_path(asking.namespace(cluster), 'secrets')}/{name}"
+        done = cluster.transport.run(f"PATCH {path}", [json.dumps({"metadata": {"ownerReferences": owners}}).encode()])
+        if done.returncode not in (0, asking.GONE):
+            # The job is there, and mostly it is done long before the server removes the first of its Jobs.
+            _log.warning("the Secret %s may go before its job: %s", name, asking.words(done))
 
 
 def accepted(job: JobSpec, done: Completed, cluster: Cluster) -> JobHandle:
-    """Return the handle of a job whose objects were created. Raises SubmitRejected, or TransportError where they may
-    be there."""
+    """Return the handle of a job whose objects were created. Raises SubmitRejected where nothing is there,
+    TransportError where something may be."""
     if done.returncode == 0:
         return _handle(job, json.loads(done.stdout)[0])
     if done.returncode in asking.BUSY or done.returncode < 400 or asking.begins(cluster, done):
@@ -59,10 +91,18 @@ def accepted(job: JobSpec, done: Completed, cluster: Cluster) -> JobHandle:
         from clustrix_k8s.store import Store
 
         Store(cluster.options).remove(f"jobs/{job.id}")
-    raise SubmitRejected(
-        f"Kubernetes refused the job: {asking.words(done)}",
-        hint=asking.hint(done),
-    )
+    try:
+        _withdraw(job, cluster)  # what was refused may be the last of many
+    except CommandError as error:
+        raise TransportError(f"a part of the job was refused, {asking.words(done)}: {error.args[0]}") from error
+    raise SubmitRejected(f"Kubernetes refused the job: {asking.words(done)}", hint=asking.hint(done))
+
+
+def _withdraw(job: JobSpec, cluster: Cluster) -> None:
+    """Remove what there is of a round."""
+    path, policy = names.jobs_path(asking.namespace(cluster)), {"propagationPolicy": "Background"}
+    for name in dict.fromkeys([*names.objects(job, indexed=True), *names.objects(job, indexed=False)]):
+        asking.ask(cluster, f"DELETE {path}/{name}", policy, missing=True)
 
 
 def find(job: JobSpec, cluster: Cluster) -> JobHandle | None:
@@ -76,11 +116,11 @@ def find(job: JobSpec, cluster: Cluster) -> JobHandle | None:
         made = asking.ask(cluster, f"GET {jobs}/{found[0]}", missing=True)
         if made is None or made["metadata"].get("deletionTimestamp"):
             continue
-        payload = f"{names.core_path(namespace, 'secrets')}/{names.base(job)}"
-        needed = {payload, f"{jobs}/{found[-1]}"}
-        if all(asking.ask(cluster, f"GET {one}", missing=True) is not None for one in needed):
+        last = asking.ask(cluster, f"GET {names.core_path(namespace, 'secrets')}/{names.base(job)}", missing=True)
+        owners = ((last or {}).get("metadata") or {}).get("ownerReferences") or ()
+        if any(one["uid"] == made["metadata"]["uid"] for one in owners):
             return _handle(job, made)
-        asking.ask(cluster, f"DELETE {jobs}/{found[0]}", {"propagationPolicy": "Background"}, missing=True)
+        _withdraw(job, cluster)
     return None
 
 
@@ -113,7 +153,11 @@ def _first(job: JobSpec, cluster: Cluster) -> Mapping[str, Any]:
         )
     count = int((made["metadata"].get("annotations") or {}).get(PARTS, 1))
     store = (made.get("data") or {}).get("store")
-    return {"parts": [_part(name, number) for number in range(1, count)], "store": store and base64.b64decode(store)}
+    return {
+        "parts": [_part(name, number) for number in range(1, count)],
+        "store": store and base64.b64decode(store),
+        "owners": made["metadata"].get("ownerReferences") or [],
+    }
 
 
 def _files(job: JobSpec, cluster: Cluster, first: Mapping[str, Any]) -> Mapping[str, Path | bytes]:

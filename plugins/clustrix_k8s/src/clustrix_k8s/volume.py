@@ -17,14 +17,12 @@ def submit(job: JobSpec, script: str, cluster: Cluster) -> JobHandle:
     """Put a job's files onto the volume, then create its objects. Raises what ``batch.submit`` raises."""
     objects = documents.read(script)
     (secret,) = [one for one in objects if one["kind"] == "Secret"]
-    first, *others = [one for one in objects if one["kind"] == "Job"]
+    jobs = [one for one in objects if one["kind"] == "Job"]
     accept = replace(manifest.SCRIPT, submit=lambda job, cluster: ["echo", names.objects(job)[0]])
     with resources.as_file(resources.files("clustrix_k8s").joinpath(manifest.SHARING)) as program:
         text = secret["stringData"][f"job-{job.round}.sh"]
         batch.submit(accept, replace(job, files={**job.files, manifest.SHARING: program}), text, cluster)
-    # The first owns the others, so that nothing is left when it goes.
-    wanted = [{"path": submitting.path(one, cluster), "body": one} for one in [first, secret, *others]]
-    done = cluster.transport.run("CREATE", (json.dumps(wanted).encode(),))
+    done = submitting.create(jobs, [secret], cluster)
     return submitting.accepted(job, done, cluster)
 
 
