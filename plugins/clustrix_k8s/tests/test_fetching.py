@@ -274,8 +274,9 @@ def test_what_waits_in_a_pod_that_cannot_be_asked_is_an_outage(there: Callable[.
         [one(uid="uid-later")],
         [one(deletionTimestamp="2026-01-01T00:00:00Z")],
         [one(keeper=ends("it has waited", 1))],
+        [one() | {"status": one()["status"] | {"phase": "Failed", "reason": "Terminated"}}],
     ],
-    ids=["gone", "another", "going", "ended"],
+    ids=["gone", "another", "going", "ended", "over"],
 )
 @pytest.mark.parametrize("error", [ENDED, FORBIDDEN, BROKEN])
 def test_a_pod_that_has_just_ended_is_no_outage(there: Callable[..., There], now: list[Any], error: Exception) -> None:

@@ -72,7 +72,7 @@ class Errand:
         assert self.pod is not None
         uid = self.pod["metadata"].get("uid")
         pod = next((one for one in pods if one["metadata"].get("uid") == uid), None)
-        if pod is None or pod["metadata"].get("deletionTimestamp"):
+        if pod is None or pod["metadata"].get("deletionTimestamp") or _is_over(pod):
             return False
         ended, keeper = _state(pod, "task").get("terminated"), _state(pod, "keeper")
         return bool(ended) and not _words(ended) and ("running" in keeper or "waiting" in keeper)
@@ -162,8 +162,11 @@ class Errand:
 
 def _may_be_stored(pod: Mapping[str, Any]) -> bool:
     """Return whether a pod says that its results are in the store, or has ended and says nothing any more."""
-    over = (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
-    return shelving.says_stored(pod) or (over and not _state(pod, "task"))
+    return shelving.says_stored(pod) or (_is_over(pod) and not _state(pod, "task"))
+
+
+def _is_over(pod: Mapping[str, Any]) -> bool:
+    return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
 
 
 def _state(pod: Mapping[str, Any], container: str) -> Mapping[str, Any]:
