@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import ssl
 import threading
 import time
@@ -267,6 +268,38 @@ def test_a_missing_right_is_named(use: Use, bed: KubernetesBed) -> None:
     with pytest.raises(StagingError, match=r'"eve" cannot create resource "jobs" in API group "batch"') as error:
         sleep(0)
     assert "clustrix doctor" in str(error.value.hint)
+
+
+@cluster(memory="64MB")
+def noise(size: int) -> bytes:
+    """Something that cannot be compressed."""
+    import os
+
+    return os.urandom(size)
+
+
+def test_who_may_run_no_command_in_a_pod_hears_it_and_loses_nothing(
+    use: Use, bed: KubernetesBed, caplog: pytest.LogCaptureFixture
+) -> None:
+    role = json.loads((HERE / "role.json").read_text())
+    (execution,) = [rule for rule in role["rules"] if rule["resources"] == ["pods/exec"]]
+    role["rules"].remove(execution)
+    grant(bed, {**role, "metadata": {"name": "without-exec"}}, bed.stranger)
+    use(bed.stranger)
+    assert len(noise(10)) == 10, "a small result needs no command"
+    job = noise.submit(20_000)
+    eventually(lambda: re.search(r'cannot (create|get) resource "pods/exec"', caplog.text))
+    assert "The right to create and get pods/exec is missing" in caplog.text and not job.done()
+    grant(bed, {"metadata": {"name": "exec"}, "rules": [execution]}, bed.stranger)
+    assert len(job.result(PATIENCE)) == 20_000
+
+
+@pytest.mark.parametrize("size", [10, 1700])
+def test_results_beside_containers_of_others(use: Use, bed: KubernetesBed, size: int) -> None:
+    """Of four containers each may leave 3 KiB of last words: these results take more than that, or less by far."""
+    beside = {"image": bed.image, "imagePullPolicy": "Never", "command": ["/bin/sh", "-c", ":"]}
+    use(pod_template={"spec": {"containers": [{**beside, "name": "proxy"}, {**beside, "name": "metrics"}]}})
+    assert len(noise(size)) == size
 
 
 def test_a_job_that_is_preempted_runs_again(use: Use, bed: KubernetesBed) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,9 +16,9 @@ from clustrix_core import config
 from clustrix_core.api import cleaning, commands, session
 from clustrix_core.config import ClusterConfig
 from clustrix_core.errors import ClustrixError, ResultLost, StagingError
-from clustrix_core.model import Cluster, JobState
+from clustrix_core.model import Cluster, JobHandle, JobState
 from clustrix_core.testing.transports import FakeTransport
-from clustrix_k8s import parcels, store
+from clustrix_k8s import fetching, giving, names, parcels, store
 from clustrix_k8s.options import K8sOptions
 from tests.real.test_k8s import PATIENCE, _cleared, state, there
 from tests.real.test_k8s_lost import LIGHT, MB, ended, in_a_process_of_its_own, left_alone, pods, until
@@ -254,6 +255,26 @@ def test_a_result_that_breaks_on_its_way_is_sent_again(server: S3) -> None:
     no_bucket = store.Store(K8sOptions(**{**server.options(), "store": "s3://no-such-bucket"}))
     with pytest.raises(parcels.Refused, match="404 NoSuchBucket"):
         parcels.put(no_bucket.sign("result", upload=True), lambda: iter([b"x"]), 1)
+
+
+def test_a_damaged_object_ends_its_own_job_alone(server: S3, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    there, jobs = reached(server, namespace="lab"), ["0" * 16, "f" * 16]
+    (tmp_path / "pod").mkdir()
+    (tmp_path / "pod" / "results-0.0.0.0").write_text("records")
+    whole = b"".join(giving.Plan(str(tmp_path / "pod"), f"jobs/ff/{jobs[1]}").pieces())
+    shelf = store.Store(there.options)
+    for job, data in zip(jobs, (b"clustrix: files\nrubbish\n", whole), strict=True):
+        shelf.fs.pipe_file(shelf.path(f"jobs/{job}/result-0.0"), data)
+    ended = {"terminated": {"exitCode": 0, "message": "EXIT 0\nstore 100"}}
+    status = {"phase": "Succeeded", "containerStatuses": [{"name": "task", "state": ended}]}
+    labels = [{names.JOB: job, names.NAME: f"late-{job}", names.TASK: "0"} for job in jobs]
+    items = [{"metadata": {"name": "late", "labels": one}, "status": status} for one in labels]
+    assert isinstance(there.transport, FakeTransport)
+    there.transport.answer("^LOOK .*/pods", json.dumps({"items": items}))
+    handles = [JobHandle(job, f"late-{job}", f"late-{job}") for job in jobs]
+    first, later = (fetching.fetch(handles, tmp_path / "mirrors", there) for _ in range(2))
+    assert first[jobs[1]].new == ("results-0.0.0.0",) and not first[jobs[0]].new and not later[jobs[0]].new
+    assert [record.name for record in caplog.records] == ["clustrix.k8s"]
 
 
 def test_what_has_changed_or_was_withdrawn_gets_no_name(server: S3, tmp_path: Path) -> None:

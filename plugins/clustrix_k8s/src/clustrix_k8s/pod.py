@@ -32,7 +32,7 @@ else:  # in a pod these files lie side by side
     import parcels
 
 IN = "/clustrix-in"
-FITS = 4000  # bytes of the 4096 that the server keeps of a container's last words
+FITS = 2000  # bytes of last words: of a pod's six containers, init ones too, a kubelet keeps 2048 each (12 KiB in all)
 KEPT = 1 << 18  # bytes of a log that are kept for the client; the server keeps more for a while
 GRACE = 20.0  # seconds between the two signals that end a job
 LARGEST = 1 << 20  # a longer stream will not fit, however well it can be compressed
@@ -183,7 +183,7 @@ def speak(work: str, directory: str, marker: str, url: str) -> None:
     if len(plan) <= LARGEST:
         stream = gzip.compress(b"".join(plan.pieces()), 9)
         whole = base64.b64encode(stream).decode("ascii")
-    if len(plan) > LARGEST or len(words) + len(whole) >= FITS:
+    if len(plan) > LARGEST or len(words.encode("utf-8")) + len(whole) >= FITS:
         whole = stored(url, plan)
     giving.say(words + "\n" + whole)
     if whole:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from select import select
 from typing import Any
@@ -13,6 +14,7 @@ from clustrix_core.transport import CHUNK, Completed
 
 PROTOCOL = "v4.channel.k8s.io"  # every server speaks it; it cannot close stdin, so the reader must know where it ends
 _STDIN, _STDOUT, _STDERR, _END = range(4)
+CONNECT = 15.0  # seconds for the connection, and for each answer until the command runs
 _BRIEF = 0.05  # seconds for the rest of a message whose beginning is there
 
 
@@ -32,24 +34,9 @@ def execute(
     command cannot be run: the pod or the container has ended, or never was.
     """
     import websocket
-    from kubernetes.stream import ws_client
 
-    namespace, _, pod = place.partition("/")
-    asked = [("command", word) for word in argv]
-    asked += [("container", container), ("stdin", "true"), ("stdout", "true"), ("stderr", "true"), ("tty", "false")]
-    url = f"{configuration.host}/api/v1/namespaces/{namespace}/pods/{pod}/exec?{urlencode(asked)}"
-    headers = {**authorization, "sec-websocket-protocol": PROTOCOL}
-    try:
-        socket = ws_client.create_websocket(configuration, "ws" + url.removeprefix("http"), headers)
-    except websocket.WebSocketBadStatusException as error:
-        said = getattr(error, "resp_body", None) or str(error).encode()
-        raise CommandError(
-            f"no command can be run in pod {pod}: {said[:500].decode('utf-8', 'replace')}",
-            returncode=error.status_code,
-            transient=True,
-        ) from error
-    except (websocket.WebSocketException, OSError) as error:
-        raise TransportError(f"the API server {configuration.host} cannot be reached: {error}") from error
+    socket = _opened(configuration, authorization, place, container, argv)
+    pod = place.partition("/")[2]
     try:
         heard = _Heard(socket, sink)
         for data in stdin:
@@ -70,6 +57,53 @@ def execute(
     finally:
         socket.close(timeout=1)
         socket.shutdown()  # the other end may have closed it, and then the first does nothing
+
+
+def _opened(
+    configuration: Any, authorization: Mapping[str, str], place: str, container: str, argv: Sequence[str]
+) -> Any:
+    """Return the websocket of a command that begins to run."""
+    import websocket
+    from kubernetes.stream import ws_client
+
+    namespace, _, pod = place.partition("/")
+    asked = [("command", word) for word in argv]
+    asked += [("container", container), ("stdin", "true"), ("stdout", "true"), ("stderr", "true"), ("tty", "false")]
+    path = f"/api/v1/namespaces/{namespace}/pods/{pod}/exec?{urlencode(asked)}"
+    url = "ws" + configuration.host.removeprefix("http") + path
+    headers = {**authorization, "sec-websocket-protocol": PROTOCOL}
+    options: dict[str, Any] = {"header": [f"{name}: {value}" for name, value in headers.items()]}
+    if configuration.proxy or configuration.proxy_headers:
+        options = ws_client.websocket_proxycare(options, configuration, url, headers)
+    try:
+        # The client's own create_websocket waits for ever for who takes a connection and says nothing.
+        return websocket.create_connection(url, CONNECT, sslopt=_tls(configuration), **options)
+    except websocket.WebSocketBadStatusException as error:
+        said = getattr(error, "resp_body", None) or str(error).encode()
+        raise CommandError(
+            f"no command can be run in pod {pod}: {said[:500].decode('utf-8', 'replace')}",
+            returncode=error.status_code,
+            transient=True,
+        ) from error
+    except (websocket.WebSocketException, OSError) as error:
+        raise TransportError(f"the API server {configuration.host} cannot be reached: {error}") from error
+
+
+def _tls(configuration: Any) -> dict[str, Any]:
+    """Return what a configuration says of certificates, in the words of the websockets."""
+    import certifi
+
+    if configuration.verify_ssl:
+        trust = {"cert_reqs": ssl.CERT_REQUIRED, "ca_certs": configuration.ssl_ca_cert or certifi.where()}
+    else:
+        trust = {"cert_reqs": ssl.CERT_NONE}
+    own = {
+        "check_hostname": configuration.assert_hostname if configuration.verify_ssl else None,
+        "certfile": configuration.cert_file,
+        "keyfile": configuration.key_file,
+        "server_hostname": configuration.tls_server_name,
+    }
+    return {**trust, **{name: value for name, value in own.items() if value not in (None, "")}}
 
 
 class _Heard:
