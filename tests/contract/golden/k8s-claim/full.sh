@@ -61,7 +61,7 @@ spec:
       - name: job
         secret:
           secretName: simulate-0123456789abcdef
-      activeDeadlineSeconds: 5460
+      activeDeadlineSeconds: 9000
   ttlSecondsAfterFinished: 604800
 ---
 apiVersion: v1

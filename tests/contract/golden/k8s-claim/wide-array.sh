@@ -59,7 +59,7 @@ spec:
       - name: job
         secret:
           secretName: simulate-0123456789abcdef
-      activeDeadlineSeconds: 90121
+      activeDeadlineSeconds: 93661
   ttlSecondsAfterFinished: 604800
 ---
 apiVersion: batch/v1
@@ -122,7 +122,7 @@ spec:
       - name: job
         secret:
           secretName: simulate-0123456789abcdef
-      activeDeadlineSeconds: 90121
+      activeDeadlineSeconds: 93661
   ttlSecondsAfterFinished: 604800
 ---
 apiVersion: batch/v1
@@ -185,7 +185,7 @@ spec:
       - name: job
         secret:
           secretName: simulate-0123456789abcdef
-      activeDeadlineSeconds: 90121
+      activeDeadlineSeconds: 93661
   ttlSecondsAfterFinished: 604800
 ---
 apiVersion: v1

@@ -95,7 +95,7 @@ spec:
       - name: worker
         secret:
           secretName: clustrix-worker-WORKER
-      activeDeadlineSeconds: 9060
+      activeDeadlineSeconds: 12600
   ttlSecondsAfterFinished: 604800
 ---
 apiVersion: v1

@@ -93,7 +93,7 @@ spec:
       - name: worker
         secret:
           secretName: clustrix-worker-WORKER
-      activeDeadlineSeconds: 93721
+      activeDeadlineSeconds: 97261
   ttlSecondsAfterFinished: 604800
 ---
 apiVersion: batch/v1
@@ -190,7 +190,7 @@ spec:
       - name: worker
         secret:
           secretName: clustrix-worker-WORKER
-      activeDeadlineSeconds: 93721
+      activeDeadlineSeconds: 97261
   ttlSecondsAfterFinished: 604800
 ---
 apiVersion: batch/v1
@@ -287,7 +287,7 @@ spec:
       - name: worker
         secret:
           secretName: clustrix-worker-WORKER
-      activeDeadlineSeconds: 93721
+      activeDeadlineSeconds: 97261
   ttlSecondsAfterFinished: 604800
 ---
 apiVersion: v1
