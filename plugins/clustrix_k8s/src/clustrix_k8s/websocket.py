@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 
 from clustrix_core.errors import CommandError, TransportError
 from clustrix_core.transport import CHUNK, Completed
+from clustrix_k8s import asking
 
 PROTOCOL = "v4.channel.k8s.io"  # every server speaks it; it cannot close stdin, so the reader must know where it ends
 _STDIN, _STDOUT, _STDERR, _END = range(4)
@@ -81,7 +82,7 @@ def _opened(
     except websocket.WebSocketBadStatusException as error:
         said = getattr(error, "resp_body", None) or str(error).encode()
         raise CommandError(
-            f"no command can be run in pod {pod}: {said[:500].decode('utf-8', 'replace')}",
+            f"no command can be run in pod {pod}: {asking.words(Completed(error.status_code, said))}",
             returncode=error.status_code,
             transient=True,
         ) from error
