@@ -271,11 +271,15 @@ class Fetched:
 
     ``unkept``: why this machine could not keep all that came, such as a full disk; "" where it could. A later fetch
     brings the rest.
+
+    ``away``: why what it has left cannot be asked for, while that of other jobs can, such as a node that does not
+    answer; "" where it can. Nobody hears how the job ended before it can be asked for, or is gone.
     """
 
     new: Sequence[str] = ()
     missing: bool = False
     unkept: str = ""
+    away: str = ""
 
 
 @dataclass(frozen=True)

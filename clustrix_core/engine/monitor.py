@@ -119,9 +119,10 @@ class Monitor:
         behind, now = [], time.monotonic()
         for flight in self._watched(flights):
             with self._its_own(flight):
-                if flight.spec.id in fetched and fetched[flight.spec.id].unkept and not flight.complete:
+                seen = fetched.get(flight.spec.id, Fetched())
+                if seen.unkept and not flight.complete:
                     behind.append(flight)
-                elif flight.landed(now):
+                elif flight.landed(now) and (flight.complete or not seen.away):
                     landing.land(self._engine, flight)
         if behind:
             self._trouble(_no_room(fetched[behind[0].spec.id].unkept, self._engine.mirrors), behind)

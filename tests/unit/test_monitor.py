@@ -14,7 +14,7 @@ from clustrix_core import keys
 from clustrix_core.api.job import Job
 from clustrix_core.config import ClusterConfig
 from clustrix_core.engine import Engine, Flight, Request
-from clustrix_core.errors import RemoteError
+from clustrix_core.errors import JobFailed, RemoteError
 from clustrix_core.hookspecs import hookimpl
 from clustrix_core.model import Cluster, Fetched, JobHandle, JobState, JobStatus
 from clustrix_core.plugins import Plugins
@@ -31,6 +31,8 @@ class Frail(Toy):
         self.ill: dict[str, set[str]] = {"fetch": set(), "status": set()}
 
         self.discarded: list[str] = []
+        self.away: set[str] = set()
+        self.failed: set[str] = set()
 
     def _examine(self, hook: str, handles: list[JobHandle]) -> None:
         self._called(hook)
@@ -41,12 +43,13 @@ class Frail(Toy):
     def fetch(self, handles: list[JobHandle], into: Path, cluster: Cluster) -> dict[str, Fetched]:
         self._examine("fetch", handles)
         self.discarded += [f"{handle.job} {cluster.work_dir}" for handle in handles if handle.discard]
-        return {handle.job: Fetched() for handle in handles}
+        return {handle.job: Fetched(away="its node is away" * (handle.job in self.away)) for handle in handles}
 
     @hookimpl
     def status(self, handles: list[JobHandle], cluster: Cluster) -> dict[str, JobStatus]:
         self._examine("status", handles)
-        return {handle.job: JobStatus(JobState.RUNNING) for handle in handles}
+        states = {True: JobState.FAILED, False: JobState.RUNNING}
+        return {handle.job: JobStatus(states[handle.job in self.failed]) for handle in handles}
 
 
 @pytest.fixture
@@ -93,6 +96,27 @@ def check(engine: Engine, some: list[tuple[Job[Any], Flight]], kind: type[BaseEx
 def test_a_hook_that_stumbles_over_one_job(engine: Engine, frail: Frail, some: Any, hook: str) -> None:
     frail.ill[hook] = {some[2][1].spec.id}
     check(engine, some, OSError)
+
+
+def test_what_cannot_be_asked_for_is_not_over(engine: Engine, frail: Frail, some: Any) -> None:
+    """Of two that have failed one may have left something, where nobody can look now."""
+    (first, _), (second, waits), *_ = some
+    frail.away = {waits.spec.id}
+    frail.failed = {flight.spec.id for _, flight in some[:2]}
+    assert type(first.exception(10)) is JobFailed
+    threading.Event().wait(3)
+    assert not second.done()
+    arrive(engine, waits)
+    assert type(second.exception(10)) is RemoteError
+
+
+def test_what_could_not_be_asked_for_and_is_gone_is_over(engine: Engine, frail: Frail, some: Any) -> None:
+    job, flight = some[0]
+    frail.away = frail.failed = {flight.spec.id}
+    threading.Event().wait(3)
+    assert not job.done()
+    frail.away = set()
+    assert type(job.exception(10)) is JobFailed
 
 
 def test_a_damaged_mirror(engine: Engine, some: Any) -> None:

@@ -324,10 +324,12 @@ def test_one_pod_that_cannot_be_asked_keeps_nothing_of_others_back(
     lab.transport.answer("^EXEC here/simulate-0", error=error)
     found = lab.fetch(handle(2), handle(1, other))
     assert {*found[JOB].new} == lab.here() == {*left_by(1)} and {*found[other].new} == lab.here(other) == {*left_by(0)}
+    assert found[JOB].away == str(error.args[0]) and not found[other].away, "nobody hears that it is over"
     with pytest.raises(TransportError, match=re.escape(str(error.args[0]))):
         lab.fetch(handle(2), handle(1, other))
     lab.gives("simulate-0", left_by(0))
-    assert {*lab.fetch(handle(2), handle(1, other))[JOB].new} == {*left_by(0)}
+    found = lab.fetch(handle(2), handle(1, other))
+    assert {*found[JOB].new} == {*left_by(0)} and not found[JOB].away
 
 
 def test_many_pods_that_cannot_be_asked_cost_one_list(there: Callable[..., There]) -> None:

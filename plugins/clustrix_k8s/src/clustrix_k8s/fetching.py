@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from clustrix_core import batch
@@ -35,8 +36,11 @@ def fetch(handles: Sequence[JobHandle], into: Path, cluster: Cluster) -> Mapping
         errands = [Errand(task, mine.get(task), handle, into, cluster) for task in range(handle.tasks)]
         if all := [one for errand in errands if (one := _tried(errand, failed)) is not None]:
             found[handle.job] = _joined(all)
-    if failed and not any(one.new for one in found.values()):
-        _raise(failed, cluster)
+    outages = _outages(failed, cluster) if failed else []
+    if outages and not any(one.new for one in found.values()):
+        raise outages[0][1]
+    for errand, error in outages:
+        found[errand.handle.job] = replace(found[errand.handle.job], away=str(error.args[0]))
     return found
 
 
@@ -49,16 +53,16 @@ def _tried(errand: Errand, failed: list[Failure]) -> Fetched | None:
         return Fetched()
 
 
-def _raise(failed: Sequence[Failure], cluster: Cluster) -> None:
-    """Raise why nothing has come, unless there was nothing to come. What waits is not lost: nobody must hear that its
-    job is over before it can be asked. Where a task still runs, nobody hears that anyway."""
+def _outages(failed: Sequence[Failure], cluster: Cluster) -> list[Failure]:
+    """Return which failures keep something back. What waits is not lost: nobody must hear that its job is over before
+    it can be asked. Where a task still runs, nobody hears that anyway."""
     unreached = [errand.handle for errand, error in failed if isinstance(error, Unreached)]
     there = asking.left(cluster, unreached) if unreached else ()
+    found = [one for one in failed if not isinstance(one[1], Unreached) or one[0].waits(there)]
     for errand, error in failed:
-        if not isinstance(error, Unreached) or errand.waits(there):
-            raise error
-        if error.hint == NO_RIGHT:
+        if error.hint == NO_RIGHT and (errand, error) not in found:
             errand.complain(error)
+    return found
 
 
 def discard(cluster: Cluster, handles: Sequence[JobHandle]) -> None:
