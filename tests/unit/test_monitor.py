@@ -113,6 +113,7 @@ def test_what_cannot_be_asked_for_is_not_over(engine: Engine, frail: Frail, some
 def test_what_could_not_be_asked_for_and_is_gone_is_over(engine: Engine, frail: Frail, some: Any) -> None:
     job, flight = some[0]
     frail.away = frail.failed = {flight.spec.id}
+    until(lambda: flight.over_since is not None)
     threading.Event().wait(3)
     assert not job.done()
     frail.away = set()
