@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -41,11 +42,13 @@ def plugin() -> ModuleType:
 
 
 @pytest.fixture
-def places(tmp_path: Path) -> Places:
+def places(tmp_path: Path) -> Iterator[Places]:
     config.reset()
     plugins = Plugins()
     plugins.register(plugin(), "api")
-    return Places(Dispatch(plugins), Journal(tmp_path / "jobs.db"))
+    journal = Journal(tmp_path / "jobs.db")
+    yield Places(Dispatch(plugins), journal)
+    journal.close()
 
 
 def settings(speed: int, **more: Any) -> ClusterConfig:

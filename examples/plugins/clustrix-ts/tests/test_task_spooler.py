@@ -94,6 +94,7 @@ class TestContract(BackendContract):
     def test_a_job_killed_by_its_owner_was_cancelled(self, queue: Queue) -> None:
         job = cluster(nap).submit(60)
         until(lambda: words(queue) == ["running"])
+        until(lambda: "begun" in job.logs())  # before that its script knows of no signal
         queue("-k", queue.jobs()[0][0])
         assert isinstance(job.exception(30), JobCancelled)
 
@@ -133,8 +134,8 @@ class TestContract(BackendContract):
         assert bench.status(other).state is JobState.RUNNING, "an id that is used again was taken for the old job"
 
     def test_a_job_of_an_earlier_queue_is_cancelled(self, bench: Bench, queue: Queue) -> None:
-        handle = bench.send("sleep 100")
-        bench.until(handle, JobState.RUNNING)
+        handle = bench.send("echo begun; sleep 100")
+        until(lambda: "begun" in bench.log(handle))  # from then on its script leaves a marker, however it ends
         queue("-K")
         until(lambda: not queue.socket.exists())
         bench.dispatch.cancel([handle], bench.cluster)
@@ -198,6 +199,7 @@ class TestContract(BackendContract):
 def nap(seconds: float) -> float:
     import time
 
+    print("begun", flush=True)
     time.sleep(seconds)
     return seconds
 
