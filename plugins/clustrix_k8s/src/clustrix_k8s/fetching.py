@@ -66,7 +66,7 @@ def _outages(failed: Sequence[Failure], cluster: Cluster) -> list[Failure]:
 
 
 def discard(cluster: Cluster, handles: Sequence[JobHandle]) -> None:
-    """Remove the objects of jobs; the first of each owns the rest."""
+    """Remove the objects of jobs: their Secrets go with their last Job."""
     if not handles:
         return
     namespace, ids = asking.namespace(cluster), {handle.job for handle in handles}

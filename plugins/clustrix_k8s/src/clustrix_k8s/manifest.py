@@ -13,7 +13,7 @@ from typing import Any
 from clustrix_core import batch, bundle
 from clustrix_core.errors import ConfigError
 from clustrix_core.model import Cluster, JobSpec, JobState
-from clustrix_k8s import names
+from clustrix_k8s import LACKS, names
 from clustrix_k8s.documents import merged, text
 from clustrix_k8s.options import K8sOptions
 
@@ -21,7 +21,6 @@ MOUNT = "/clustrix"  # where the volume is that the containers of a pod share, u
 IN = "/clustrix-in"
 PROGRAM = ("pod.py", "giving.py", "keeper.py", "parcels.py")  # the first is run
 SENT, SHARING = f"{IN}/worker/{PROGRAM[0]}", "sharing.py"  # with a claim that one is
-LACKS = ("nodes", "partition", "account", "qos", "constraint", "exclusive")
 KEEPER_CPU = 10  # thousandths of a core
 KEEPER = {"requests": {"cpu": f"{KEEPER_CPU}m", "memory": "32Mi"}, "limits": {"memory": "128Mi"}}
 PLAIN, INDEXED = "Kubernetes", "Kubernetes with Indexed Jobs"  # what the first contact says that there is

@@ -10,11 +10,12 @@ from typing import Any
 from clustrix_core.errors import CommandError
 from clustrix_core.model import Cluster, JobHandle, JobState, TaskStatus
 from clustrix_core.transport import DEADLINE, Completed
+from clustrix_k8s import giving
 from clustrix_k8s.store import STEP, Store, result_of
 
 WORD = "store"  # what a container's last words begin with whose results are there
 _HEAD = re.compile(rb"F (\S+/(\S+)) (\d+) (\d+)\n")
-_GROW = (b"results-", b"value-", b"log-")
+_GROW = tuple(map(str.encode, giving.GROW))
 
 
 @dataclass
@@ -58,7 +59,7 @@ class Shelf:
         path, name, end = head[1], head[2], int(head[4])
         begun, size = file.tell(), int(had.get(name, b"0"))
         start = min(size, end) if name.startswith(_GROW) else 0
-        unasked = name.startswith(b"value-") and name not in had
+        unasked = name.startswith(giving.ASKED.encode()) and name not in had
         if unasked or size == end:
             self.left += unasked
             file.seek(begun + end)
