@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
+from clustrix_core.errors import StagingError
 from clustrix_core.model import Cluster, JobHandle, JobState, Site
 from clustrix_core.testing import FakeTransport
-from clustrix_k8s import doctor, manifest, names, querying
+from clustrix_k8s import doctor, manifest, names, provisioning, querying
 from clustrix_k8s.options import K8sOptions
 
 
@@ -63,3 +65,22 @@ def test_what_keeps_pods_from_being_made_is_asked_once_for_all() -> None:
     assert transport.runs == 3
     transport.answer("^GET .*/events", json.dumps({"message": "forbidden"}), rc=403)
     assert "kubectl describe job" in querying.status(jobs, cluster(transport))[jobs[0].job].reason
+
+
+def test_a_first_contact_without_a_pod_says_why_and_leaves_the_worker_to_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(provisioning, "PATIENCE", -1.0)
+    transport = FakeTransport()
+    there = replace(cluster(transport), site=None)
+    event = {"metadata": {}, "involvedObject": {"name": provisioning._mark(there)}, "message": "exceeded quota: tight"}
+    transport.answer("^GET .*/pods", json.dumps({"items": []}))
+    transport.answer("^GET .*/jobs/", json.dumps({"message": "not found"}), rc=404)
+    transport.answer("^CREATE", "[]")
+    transport.answer("^DELETE .*/jobs/", "{}")
+    transport.answer("^GET .*/events", json.dumps({"items": [event]}))
+    with pytest.raises(StagingError, match="exceeded quota: tight") as error:
+        provisioning.provision(there)
+    assert "quota is used up" in str(error.value.hint)
+    removed = [line for line in transport.commands if line.startswith("DELETE")]
+    assert len(removed) == 1 and "/jobs/clustrix-probe-" in removed[0]
